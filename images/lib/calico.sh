@@ -1,0 +1,45 @@
+# Calico's layer: its programs, and the files of its node image from the same pinned module. Sourced by images/build,
+# after lib/layers.sh.
+
+calico_source() { (cd "$IMAGES/modules/calico" && go mod download -json github.com/projectcalico/calico | jq -r .Dir); }
+
+layer_calico() {
+    local name source bin version=${VERSION_OF[calico]}
+    bin=$(build_component calico "$version")
+    source=$(calico_source)
+    program "$bin/calico" usr/bin/hypercalico hypercalico "$version" host
+    for name in calico-node calico-kube-controllers calicoctl check-status; do
+        other_name hypercalico "usr/bin/$name" "$name" "$version"
+    done
+    for name in calico calico-ipam; do
+        other_name ../../../usr/bin/hypercalico "opt/cni/bin/$name" "$name" "$version" host
+    done
+    other_name ../../../usr/bin/hypercalico opt/cni/bin/install install "$version"
+
+    # Files of a Go module are read-only and have no execute bit.
+    cp -r --no-preserve=mode "$source/node/filesystem/etc" "$TREE/"
+    cp -r --no-preserve=mode "$source/confd/etc/calico" "$TREE/etc/"
+    install -D -m 755 -t "$TREE/usr/sbin" "$source"/node/filesystem/sbin/*
+    chmod 755 "$TREE/etc/rc.local"
+    find "$TREE/etc/service" -name run -exec chmod 755 {} +
+    find "$TREE" -name .gitkeep -o -name README.md | xargs rm -f
+    stock_bird "$TREE/etc/calico/confd/templates"
+}
+
+# stock_bird TEMPLATES: Debian's BIRD does not know Calico's krt_tunnel, which chooses IPIP for a route; there is no
+# IPIP in these clusters. With it goes the if/else that has nothing else in its branches.
+stock_bird() {
+    sed -i -e '/if defined(bgp_next_hop) && ( bgp_next_hop ~ {{$network}} ) then$/d' -e '/^    else$/d' \
+        -e '/krt_tunnel = /d' "$1/bird_ipam.cfg.template"
+    ! grep -rnE 'krt_tunnel|^ *(else|if .* then) *$' "$1/bird_ipam.cfg.template" ||
+        die "Calico's BIRD template is not what lib/calico.sh expects"
+}
+
+# calico_crds: all that its programs want with the Kubernetes datastore.
+calico_crds() {
+    local file
+    for file in "$(calico_source)"/libcalico-go/config/crd/*.yaml; do
+        echo ---
+        cat "$file"
+    done
+}

@@ -1,0 +1,73 @@
+//! The messages.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::event::Outcome;
+use crate::facts::{ClusterFacts, HostFacts};
+use crate::pki::CertificateSpec;
+use crate::step::Step;
+use crate::wire::Frame;
+
+/// What to look at beyond what is always looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Look {
+    /// Kernel modules to look for.
+    pub modules: Vec<String>,
+    /// Sysctls to read.
+    pub sysctls: Vec<String>,
+    /// systemd units to ask for.
+    pub units: Vec<String>,
+}
+
+/// From the operator to the agent.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Request {
+    /// Report the host.
+    Observe(Look),
+    /// Report the cluster: objects of these kinds (apiVersion, kind) that barque manages.
+    ObserveCluster { host: String, kinds: Vec<(String, String)> },
+    /// Run a step.
+    Run(Box<Step>),
+    /// Answer to `Reply::Sign`: leaf and authority, both PEM.
+    Signed(Vec<(String, String)>),
+    /// Answer to `Reply::Secret`, in base64. No `Debug` on this type, so that it cannot be printed.
+    Secret(String),
+    /// The operator could not give what was asked for.
+    Refused(String),
+}
+
+/// From the agent to the operator.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reply {
+    /// The host.
+    Host(Box<HostFacts>),
+    /// The cluster; none if no API server answers here.
+    Cluster(Option<Box<ClusterFacts>>),
+    /// What the step waits for or does.
+    Progress { detail: String, done: u64, total: u64 },
+    /// Certificates, please.
+    Sign(Vec<(CertificateSpec, String)>),
+    /// A secret, please.
+    Secret(String),
+    /// A blob from an offset on, please: the answer is chunks and an end.
+    Blob { digest: String, offset: u64 },
+    /// The step ended well.
+    Done(Outcome),
+    /// The step, or the observation, failed; the log is that of the component that failed.
+    Failed { error: String, log: Vec<String> },
+}
+
+/// A message as a frame.
+pub(super) fn encode(message: &impl Serialize) -> anyhow::Result<Frame> {
+    Ok(Frame::Message(serde_json::to_vec(message)?))
+}
+
+/// A frame as a message.
+pub(super) fn decode<T: DeserializeOwned>(frame: &Frame) -> anyhow::Result<T> {
+    match frame {
+        Frame::Message(bytes) => Ok(serde_json::from_slice(bytes)?),
+        _ => anyhow::bail!("a chunk came where a message was due"),
+    }
+}

@@ -1,0 +1,143 @@
+//! The operator's end of one channel.
+
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::protocol::{Look, Reply, Request, decode, encode};
+use crate::event::Outcome;
+use crate::facts::{ClusterFacts, HostFacts};
+use crate::host::Connection;
+use crate::pki::CertificateSpec;
+use crate::secret::Secret;
+use crate::step::Step;
+use crate::wire::{CHUNK, Frame, read_frame, write_frame};
+
+/// What a running step may ask of the operator's side. It knows the plan, so it can refuse what no step planned.
+#[async_trait]
+pub trait Supplier: Send + Sync {
+    /// Signs requests; answers leaf and authority, both PEM.
+    async fn sign(&self, requests: &[(CertificateSpec, String)]) -> anyhow::Result<Vec<(String, String)>>;
+    /// A secret by name.
+    async fn secret(&self, name: &str) -> anyhow::Result<Secret>;
+    /// A blob's bytes from an offset on, and the blob's whole size.
+    async fn blob(&self, digest: &str, offset: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)>;
+    /// The step told what it does or waits for.
+    fn progress(&self, detail: &str, done: u64, total: u64);
+}
+
+/// How a step ended that did not end well.
+#[derive(Debug)]
+pub enum StepFailure {
+    /// The channel broke: the step may be run again over a new one.
+    Channel(anyhow::Error),
+    /// The step itself failed: running it again helps nobody.
+    Step { error: String, log: Vec<String> },
+}
+
+/// A channel with an agent behind it.
+pub struct Session {
+    connection: Connection,
+}
+
+impl Session {
+    /// Speaks over a connection.
+    pub fn new(connection: Connection) -> Session {
+        Session { connection }
+    }
+
+    /// The host's facts.
+    pub async fn observe(&mut self, look: &Look) -> anyhow::Result<HostFacts> {
+        self.send(&Request::Observe(look.clone())).await?;
+        match self.receive().await? {
+            Reply::Host(facts) => Ok(*facts),
+            Reply::Failed { error, .. } => bail!("{error}"),
+            _ => bail!("the agent answered something else than facts"),
+        }
+    }
+
+    /// The cluster, as this host sees it; none if no API server answers here.
+    pub async fn observe_cluster(
+        &mut self,
+        host: &str,
+        kinds: &[(String, String)],
+    ) -> anyhow::Result<Option<ClusterFacts>> {
+        self.send(&Request::ObserveCluster { host: host.to_string(), kinds: kinds.to_vec() }).await?;
+        match self.receive().await? {
+            Reply::Cluster(facts) => Ok(facts.map(|facts| *facts)),
+            _ => bail!("the agent answered something else than a cluster"),
+        }
+    }
+
+    /// Runs a step to its end, giving it what it asks for.
+    pub async fn run(&mut self, step: &Step, supplier: &dyn Supplier) -> Result<Outcome, StepFailure> {
+        self.drive(step, supplier).await.unwrap_or_else(|error| Err(StepFailure::Channel(error)))
+    }
+
+    async fn drive(&mut self, step: &Step, supplier: &dyn Supplier) -> anyhow::Result<Result<Outcome, StepFailure>> {
+        self.send(&Request::Run(Box::new(step.clone()))).await?;
+        loop {
+            match self.receive().await? {
+                Reply::Done(outcome) => return Ok(Ok(outcome)),
+                Reply::Failed { error, log } => return Ok(Err(StepFailure::Step { error, log })),
+                Reply::Progress { detail, done, total } => supplier.progress(&detail, done, total),
+                Reply::Sign(requests) => {
+                    let answer = supplier.sign(&requests).await.map(Request::Signed);
+                    self.answer(answer).await?;
+                }
+                Reply::Secret(name) => {
+                    let secret = supplier.secret(&name).await;
+                    self.answer(secret.map(|secret| Request::Secret(STANDARD.encode(secret.expose())))).await?;
+                }
+                Reply::Blob { digest, offset } => match supplier.blob(&digest, offset).await {
+                    Ok((source, size)) => self.stream(source, offset, size, supplier).await?,
+                    Err(error) => self.answer(Err(error)).await?,
+                },
+                Reply::Host(_) | Reply::Cluster(_) => bail!("the agent answered facts to a step"),
+            }
+        }
+    }
+
+    async fn answer(&mut self, answer: anyhow::Result<Request>) -> anyhow::Result<()> {
+        let answer = answer.unwrap_or_else(|error| Request::Refused(format!("{error:#}")));
+        self.send(&answer).await
+    }
+
+    async fn stream(
+        &mut self,
+        mut source: Box<dyn AsyncRead + Send + Unpin>,
+        offset: u64,
+        size: u64,
+        supplier: &dyn Supplier,
+    ) -> anyhow::Result<()> {
+        let mut done = offset;
+        let mut told = Instant::now();
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let count = source.read(&mut buffer).await.context("reading the payload")?;
+            if count == 0 {
+                break;
+            }
+            write_frame(&mut self.connection.writer, &Frame::Chunk(buffer[..count].to_vec())).await?;
+            done += count as u64;
+            if told.elapsed().as_millis() > 100 {
+                supplier.progress("sending", done, size);
+                told = Instant::now();
+            }
+        }
+        write_frame(&mut self.connection.writer, &Frame::End).await
+    }
+
+    async fn send(&mut self, request: &Request) -> anyhow::Result<()> {
+        write_frame(&mut self.connection.writer, &encode(request)?).await.context("sending to the agent")
+    }
+
+    async fn receive(&mut self) -> anyhow::Result<Reply> {
+        let frame = read_frame(&mut self.connection.reader).await.context("reading from the agent")?;
+        decode(&frame.context("the connection ended")?)
+    }
+}

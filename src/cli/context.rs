@@ -1,0 +1,155 @@
+//! What every verb on a cluster starts with: inventory, payload, the cluster's folder, and the hosts as they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+use super::Common;
+use crate::agent::Look;
+use crate::component::{self, Input};
+use crate::engine::{Fleet, Vault};
+use crate::error::{Kind, of_kind, with_hint};
+use crate::event::Sink;
+use crate::facts::Observed;
+use crate::host::Target;
+use crate::host::ssh::{Options, SshConnector};
+use crate::inventory::{self, Inventory, Mistake};
+use crate::payload::{Payload, Source};
+use crate::plan::{self, Plan, Problem};
+use crate::step::{CONTAINERD, KUBELET};
+use crate::store::Store;
+
+/// A cluster that a verb works on.
+pub(super) struct Context {
+    pub inventory: Inventory,
+    pub inventory_path: PathBuf,
+    pub folder: PathBuf,
+    pub store: Store,
+    pub vault: Arc<Vault>,
+    pub fleet: Fleet,
+}
+
+impl Context {
+    /// Reads everything on the operator's side. Nothing is contacted; every mistake of the inventory is in one error.
+    pub(super) fn open(common: &Common, sink: Arc<dyn Sink>) -> anyhow::Result<Context> {
+        let (inventory, payload) = read(&common.inventory)?;
+        let folder = common.folder.clone().unwrap_or_else(|| folder_of(&common.inventory, &inventory.cluster));
+        let store = Store::open(&folder)?;
+        store.ensure(SystemTime::now())?;
+        let vault = Arc::new(Vault::open(&store, payload)?);
+        let base = parent(&common.inventory);
+        let targets = inventory.hosts.values().map(|host| (host.name.clone(), target(host, &base, &folder))).collect();
+        let connector = Arc::new(SshConnector::new(Options::default()));
+        let fleet = Fleet::new(connector, sink, targets);
+        Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet })
+    }
+
+    /// Looks at every host and at the cluster.
+    pub(super) async fn observe(&mut self) -> anyhow::Result<Observed> {
+        let (modules, sysctls) = component::looked_for();
+        let look = Look { modules, sysctls, units: vec![CONTAINERD.to_string(), KUBELET.to_string()] };
+        let masters: Vec<String> = self.inventory.masters().map(|host| host.name.clone()).collect();
+        let nothing = Observed::default();
+        let (secrets, public) = (self.vault.digests(), self.vault.public());
+        let parts = component::cluster_parts(&self.input(&nothing, &secrets, public))?;
+        let kinds = component::managed_kinds(&parts.objects);
+        Ok(self.fleet.observe(&look, &masters, &kinds).await)
+    }
+
+    /// What must be done, from what was seen; an error lists everything that forbids it.
+    pub(super) fn plan(&self, observed: &Observed) -> anyhow::Result<Plan> {
+        let secrets = self.vault.digests();
+        let input = self.input(observed, &secrets, self.vault.public());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
+        plan::plan(&input, now).map_err(|problems| refused(&problems))
+    }
+
+    fn input<'a>(
+        &'a self,
+        observed: &'a Observed,
+        secrets: &'a BTreeMap<String, String>,
+        public: &'a BTreeMap<String, String>,
+    ) -> Input<'a> {
+        let payload = &self.vault.payload;
+        Input {
+            inventory: &self.inventory,
+            release: &payload.release,
+            release_text: &payload.text,
+            calico_crds: &payload.calico_crds,
+            secrets,
+            public,
+            observed,
+        }
+    }
+}
+
+/// The inventory and the payload of its version.
+fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
+    let shown = path.display().to_string();
+    let text = fs_err::read_to_string(path)
+        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
+    let inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
+    let source = Source::find();
+    if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
+        return Err(rejected(&[mistake]));
+    }
+    let payload = source.open(inventory.version.as_deref())?;
+    Ok((inventory, payload))
+}
+
+fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
+    let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
+    let count = mistakes.len();
+    let plural = if count == 1 { "mistake" } else { "mistakes" };
+    of_kind(Kind::BadInput, format!("the inventory has {count} {plural}; no host was touched\n{}", lines.join("\n")))
+}
+
+fn refused(problems: &[Problem]) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    let count = problems.len();
+    let plural = if count == 1 { "problem" } else { "problems" };
+    of_kind(Kind::BadHost, format!("{count} {plural} must be mended first; nothing was changed\n{}", lines.join("\n")))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_path_buf(),
+        None => PathBuf::from("."),
+    }
+}
+
+/// `clusters/<name>` beside the inventory; an inventory that is in that folder already stays there.
+fn folder_of(inventory: &Path, cluster: &str) -> PathBuf {
+    let beside = parent(inventory);
+    let absolute = fs_err::canonicalize(&beside).unwrap_or_else(|_| beside.clone());
+    if absolute.ends_with(Path::new("clusters").join(cluster)) { beside } else { beside.join("clusters").join(cluster) }
+}
+
+/// Relative paths in an inventory start at its folder; `~` is the operator's home.
+fn resolve(base: &Path, text: &str) -> PathBuf {
+    match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => base.join(text),
+    }
+}
+
+fn target(host: &inventory::Host, base: &Path, folder: &Path) -> Target {
+    let own = host.ssh.known_hosts.as_deref().map(|text| resolve(base, text));
+    Target {
+        name: host.name.clone(),
+        address: host.ssh.address.clone(),
+        port: host.ssh.port,
+        user: host.ssh.user.clone(),
+        key: host.ssh.key.as_deref().map(|text| resolve(base, text)),
+        known_hosts: own.into_iter().chain([folder.join("known_hosts")]).collect(),
+    }
+}
+
+/// Reads the inventory only, for verbs that need its name and no payload.
+pub(super) fn kubeconfig_path(context: &Context) -> anyhow::Result<PathBuf> {
+    fs_err::canonicalize(context.folder.join("admin.conf")).context("the cluster has no admin.conf yet")
+}

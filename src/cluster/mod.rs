@@ -1,0 +1,54 @@
+//! The API server and etcd, as an agent on a master reaches them over loopback: the edges that steps talk through.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::facts::ObjectKey;
+
+mod etcd;
+mod kubernetes;
+
+pub use etcd::{Member, Real as RealEtcd};
+pub use kubernetes::Real as RealApi;
+
+/// What barque asks of an API server.
+#[async_trait]
+pub trait Api: Send + Sync {
+    /// Server-side apply with barque as field manager; conflicts are won. Answers the object as it is now.
+    async fn apply(&self, object: &Value) -> anyhow::Result<Value>;
+    /// One object, if it is there.
+    async fn get(&self, key: &ObjectKey) -> anyhow::Result<Option<Value>>;
+    /// All objects of a kind in all namespaces that carry a label selector (empty: all).
+    async fn list(&self, api_version: &str, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>>;
+    /// Replaces an object; a stale `resourceVersion` is an error.
+    async fn replace(&self, object: &Value) -> anyhow::Result<Value>;
+    /// Deletes an object at once; one that is not there is fine.
+    async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()>;
+    /// The text below a path such as `/readyz`; an answer other than 2xx is an error with what it said.
+    async fn text(&self, path: &str) -> anyhow::Result<String>;
+}
+
+/// Opens ways to a cluster with credentials that are files on this host.
+#[async_trait]
+pub trait Access: Send + Sync {
+    /// An API server, with a kubeconfig.
+    async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>>;
+    /// Members of this host's etcd, from a member that has a leader; `pki` is the folder with its certificates.
+    async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>>;
+}
+
+/// The real cluster.
+pub struct RealAccess;
+
+#[async_trait]
+impl Access for RealAccess {
+    async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>> {
+        Ok(Box::new(RealApi::connect(kubeconfig).await?))
+    }
+
+    async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
+        RealEtcd::members(pki).await
+    }
+}

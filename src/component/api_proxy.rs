@@ -1,0 +1,40 @@
+//! The node-local way to every API server, from the barque binary itself: HA that needs nothing outside the cluster.
+
+use serde_json::json;
+
+use super::{Component, HostInput, HostPart};
+use crate::known::{names, paths, ports};
+use crate::render::render;
+use crate::step::FileSpec;
+
+/// A static pod on every host.
+pub struct ApiProxy;
+
+impl Component for ApiProxy {
+    fn name(&self) -> &'static str {
+        "api-proxy"
+    }
+
+    fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
+        let server = |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, ports::API_SERVER).to_string();
+        let upstreams: Vec<String> = input.cluster.inventory.masters().map(|master| server(&master.address)).collect();
+        let prefer = if input.is_master() { server(&input.host.address) } else { String::new() };
+        let manifest = render(
+            "api-proxy/api-proxy.yaml",
+            &json!({
+                "namespace": names::SYSTEM_NAMESPACE,
+                "image": input.cluster.release.image,
+                "port": ports::LOCAL_PROXY,
+                "health_port": ports::LOCAL_PROXY_HEALTH,
+                "pki": paths::PKI,
+                "upstreams": upstreams,
+                "prefer": prefer,
+            }),
+        )?;
+        let path = format!("{}/api-proxy.yaml", paths::MANIFESTS);
+        Ok(HostPart {
+            manifests: vec![FileSpec { mode: 0o600, ..FileSpec::text(path, manifest) }],
+            ..HostPart::default()
+        })
+    }
+}

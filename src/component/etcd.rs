@@ -1,0 +1,53 @@
+//! etcd: all members of a new cluster start at once from one static list, so none has to be added to another.
+
+use serde_json::json;
+
+use super::{Component, HostInput, HostPart};
+use crate::inventory::Inventory;
+use crate::known::{names, paths, ports};
+use crate::render::render;
+use crate::step::FileSpec;
+
+/// A static pod on every master.
+pub struct Etcd;
+
+/// The members of a new cluster, as `--initial-cluster` takes them.
+pub fn initial_cluster(inventory: &Inventory) -> String {
+    let member = |host: &crate::inventory::Host| {
+        format!("{}=https://{}", host.name, std::net::SocketAddr::new(host.address, ports::ETCD_PEER))
+    };
+    inventory.masters().map(member).collect::<Vec<_>>().join(",")
+}
+
+impl Component for Etcd {
+    fn name(&self) -> &'static str {
+        "etcd"
+    }
+
+    fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
+        if !input.is_master() {
+            return Ok(HostPart::default());
+        }
+        let manifest = render(
+            "etcd/etcd.yaml",
+            &json!({
+                "namespace": names::SYSTEM_NAMESPACE,
+                "image": input.cluster.release.image,
+                "node": input.host.name,
+                "address": input.host.address,
+                "cluster": input.cluster.inventory.cluster,
+                "initial_cluster": initial_cluster(input.cluster.inventory),
+                "data": paths::ETCD_DATA,
+                "pki": paths::PKI,
+                "peer_port": ports::ETCD_PEER,
+                "client_port": ports::ETCD_CLIENT,
+                "metrics_port": ports::ETCD_METRICS,
+            }),
+        )?;
+        let path = format!("{}/etcd.yaml", paths::MANIFESTS);
+        Ok(HostPart {
+            manifests: vec![FileSpec { mode: 0o600, ..FileSpec::text(path, manifest) }],
+            ..HostPart::default()
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! The hosts of an inventory and the sessions to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use crate::agent::{Look, Session};
+use crate::event::{Event, Sink};
+use crate::facts::{Observation, Observed};
+use crate::host::{Connector, Target};
+
+/// Connections at once. Each costs some file descriptors and a key exchange; more at once gain nothing on the way.
+const WIDTH: usize = 1000;
+
+/// Every host, connected or not.
+pub struct Fleet {
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) sink: Arc<dyn Sink>,
+    targets: BTreeMap<String, Target>,
+    pub(super) sessions: BTreeMap<String, Session>,
+}
+
+impl Fleet {
+    /// A fleet to which nothing is connected yet.
+    pub fn new(connector: Arc<dyn Connector>, sink: Arc<dyn Sink>, targets: BTreeMap<String, Target>) -> Fleet {
+        Fleet { connector, sink, targets, sessions: BTreeMap::new() }
+    }
+
+    /// The way to a host.
+    pub(super) fn target(&self, host: &str) -> Option<&Target> {
+        self.targets.get(host)
+    }
+
+    /// Looks at every host at once, then at the cluster through the first of `masters` whose API server answers. A host
+    /// that cannot be seen is part of the answer.
+    pub async fn observe(&mut self, look: &Look, masters: &[String], kinds: &[(String, String)]) -> Observed {
+        self.sink.emit(Event::Observing { hosts: self.targets.len() });
+        let mut sessions = std::mem::take(&mut self.sessions);
+        let jobs: Vec<_> = self.targets.iter().map(|(name, target)| (name, target, sessions.remove(name))).collect();
+        let answers = stream::iter(jobs).map(|(name, target, session)| {
+            let connector = self.connector.clone();
+            async move { (name, observe_host(connector.as_ref(), target, session, look).await) }
+        });
+        let mut answers = answers.buffer_unordered(WIDTH);
+        let mut observed = Observed::default();
+        while let Some((name, answer)) = answers.next().await {
+            self.sink.emit(Event::Observed { host: name.clone(), reachable: answer.is_ok() });
+            let observation = match answer {
+                Ok((session, facts)) => {
+                    sessions.insert(name.clone(), session);
+                    Observation::Seen(Box::new(facts))
+                }
+                Err(error) => Observation::Unseen { reason: format!("{error:#}") },
+            };
+            observed.hosts.insert(name.clone(), observation);
+        }
+        drop(answers);
+        self.sessions = sessions;
+        for master in masters {
+            if let Some(session) = self.sessions.get_mut(master) {
+                match session.observe_cluster(master, kinds).await {
+                    Ok(Some(cluster)) => {
+                        observed.cluster = Some(cluster);
+                        break;
+                    }
+                    Ok(None) => {}
+                    // The channel is in an unknown state; the next use connects again.
+                    Err(_) => drop(self.sessions.remove(master)),
+                }
+            }
+        }
+        observed
+    }
+}
+
+async fn observe_host(
+    connector: &dyn Connector,
+    target: &Target,
+    session: Option<Session>,
+    look: &Look,
+) -> anyhow::Result<(Session, crate::facts::HostFacts)> {
+    if let Some(mut session) = session
+        && let Ok(facts) = session.observe(look).await
+    {
+        return Ok((session, facts));
+    }
+    let mut session = Session::new(connector.connect(target).await?);
+    let facts = session.observe(look).await?;
+    Ok((session, facts))
+}

@@ -1,0 +1,13 @@
+//! Looks at hosts and runs plans on them: one connection a host, all hosts side by side.
+
+mod admin;
+mod fleet;
+mod lane;
+mod phase_times;
+mod run;
+mod vault;
+
+pub use admin::admin_kubeconfig;
+pub use fleet::Fleet;
+pub use run::{Report, run};
+pub use vault::Vault;

@@ -1,0 +1,268 @@
+//! known_hosts files, as sshd(8) describes them: which keys are recorded for a host, in which file and line.
+//!
+//! Lines with `@cert-authority` are skipped: we ask hosts for plain keys, never for certificates.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// sshd's registered port; names in known_hosts carry no port for it.
+const DEFAULT_PORT: u16 = 22;
+
+/// One line that names the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recorded {
+    /// The file that has the line.
+    pub(super) file: PathBuf,
+    /// The line; 1 is the first.
+    pub(super) line: usize,
+    /// The key's type as written, such as `ssh-ed25519`.
+    pub(super) algorithm: String,
+    key: Vec<u8>,
+    revoked: bool,
+    with_port: bool,
+}
+
+/// What the files say about an offered key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict<'a> {
+    /// It is recorded for this host.
+    Known,
+    /// Nothing is recorded for this host.
+    Unknown,
+    /// Only other keys are recorded for this host; the line is the one that differs.
+    Changed(&'a Recorded),
+    /// It is recorded as never to be trusted.
+    Revoked(&'a Recorded),
+}
+
+/// What the files record for a host, in their order. A missing file records nothing; an unreadable one is an error.
+pub(super) fn read(files: &[PathBuf], address: &str, port: u16) -> anyhow::Result<Vec<Recorded>> {
+    let mut found = Vec::new();
+    for file in files {
+        match fs_err::read(file) {
+            // Hosts' names are ASCII; a stray byte in some comment must not make the file unreadable.
+            Ok(bytes) => found.extend(parse(&String::from_utf8_lossy(&bytes), file, address, port)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context("reading known host keys"),
+        }
+    }
+    Ok(found)
+}
+
+/// The lines of one file that name the host, with its port or, as OpenSSH has it, without.
+pub(super) fn parse(text: &str, file: &Path, address: &str, port: u16) -> Vec<Recorded> {
+    let plain = address.to_ascii_lowercase();
+    let named = if port == DEFAULT_PORT { plain.clone() } else { format!("[{plain}]:{port}") };
+    let lines = text.lines().enumerate();
+    lines.filter_map(|(index, line)| parse_line(line, file, index + 1, &plain, &named)).collect()
+}
+
+fn parse_line(line: &str, file: &Path, number: usize, plain: &str, named: &str) -> Option<Recorded> {
+    let mut words = line.split_ascii_whitespace().peekable();
+    let marker = words.next_if(|word| word.starts_with('@'));
+    let hosts = words.next()?;
+    if hosts.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
+        return None;
+    }
+    let with_port = names(hosts, named);
+    if !with_port && !names(hosts, plain) {
+        return None;
+    }
+    let algorithm = words.next()?.to_string();
+    let key = STANDARD.decode(words.next()?).ok()?;
+    Some(Recorded { file: file.to_path_buf(), line: number, algorithm, key, revoked: marker.is_some(), with_port })
+}
+
+/// Judges an offered key, given in its wire form.
+pub(super) fn judge<'a>(records: &'a [Recorded], algorithm: &str, key: &[u8]) -> Verdict<'a> {
+    if let Some(revoked) = records.iter().find(|record| record.revoked && record.key == key) {
+        return Verdict::Revoked(revoked);
+    }
+    let trusted = || records.iter().filter(|record| !record.revoked);
+    if trusted().any(|record| record.key == key) {
+        return Verdict::Known;
+    }
+    // A key of the plain name vouches for other ports, but says nothing against another sshd on them.
+    let mut others = trusted().filter(|record| record.with_port).peekable();
+    let first = others.peek().copied();
+    match others.find(|record| record.algorithm == algorithm).or(first) {
+        Some(other) => Verdict::Changed(other),
+        None => Verdict::Unknown,
+    }
+}
+
+/// The types of the keys that are recorded as trusted, in the files' order: what to ask the host for first, so that a
+/// host with several keys shows one that we can check.
+pub(super) fn algorithms(records: &[Recorded]) -> Vec<&str> {
+    let mut found: Vec<&str> = Vec::new();
+    for record in records.iter().filter(|record| !record.revoked) {
+        if !found.contains(&record.algorithm.as_str()) {
+            found.push(&record.algorithm);
+        }
+    }
+    found
+}
+
+/// Whether a host field (comma-separated patterns, or one hashed name) names the host.
+fn names(hosts: &str, host: &str) -> bool {
+    if let Some(hashed) = hosts.strip_prefix("|1|") {
+        return hashed_name_is(hashed, host).unwrap_or(false);
+    }
+    let mut found = false;
+    for pattern in hosts.split(',') {
+        match pattern.strip_prefix('!') {
+            Some(pattern) if matches_pattern(pattern, host) => return false,
+            Some(_) => {}
+            None => found |= matches_pattern(pattern, host),
+        }
+    }
+    found
+}
+
+/// `SALT|HASH`, both base64; the hash is HMAC-SHA1 of the name with the salt as key.
+fn hashed_name_is(hashed: &str, host: &str) -> Option<bool> {
+    let (salt, hash) = hashed.split_once('|')?;
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &STANDARD.decode(salt).ok()?);
+    Some(ring::hmac::verify(&key, host.as_bytes(), &STANDARD.decode(hash).ok()?).is_ok())
+}
+
+/// `*` stands for any characters, `?` for one.
+fn matches_pattern(pattern: &str, host: &str) -> bool {
+    let (pattern, host) = (pattern.to_ascii_lowercase().into_bytes(), host.as_bytes());
+    let (mut at, mut from) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while from < host.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == host[from] => {
+                at += 1;
+                from += 1;
+            }
+            // The last star takes one character more.
+            _ => match &mut star {
+                Some((starred, taken)) => {
+                    *taken += 1;
+                    (at, from) = (*starred + 1, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Vec<u8> {
+        STANDARD.decode(text).unwrap()
+    }
+
+    fn records(text: &str, address: &str, port: u16) -> Vec<Recorded> {
+        parse(text, Path::new("known_hosts"), address, port)
+    }
+
+    fn lines(text: &str, address: &str, port: u16) -> Vec<usize> {
+        records(text, address, port).iter().map(|record| record.line).collect()
+    }
+
+    #[test]
+    fn names_ports_patterns_and_negations_select_lines() {
+        let text = "\
+# a comment
+m1,10.0.0.1 ssh-ed25519 AAAA note
+[m1]:2222 ssh-ed25519 BBBB
+
+*.example.com,!bad.example.com ssh-rsa CCCC
+10.0.0.? ssh-rsa DDDD
+@cert-authority * ssh-rsa EEEE
+M1 ecdsa-sha2-nistp256 FFFF
+m1 ssh-ed25519
+m1 ssh-ed25519 not/base64!
+";
+        assert_eq!(lines(text, "m1", 22), [2, 8]);
+        assert_eq!(lines(text, "M1", 22), [2, 8]);
+        assert_eq!(lines(text, "m1", 2222), [2, 3, 8]);
+        assert_eq!(lines(text, "10.0.0.1", 22), [2, 6]);
+        assert_eq!(lines(text, "10.0.0.10", 22), [0; 0]);
+        assert_eq!(lines(text, "good.example.com", 22), [5]);
+        assert_eq!(lines(text, "bad.example.com", 22), [0; 0]);
+        assert_eq!(lines(text, "example.com", 22), [0; 0]);
+    }
+
+    #[test]
+    fn patterns_backtrack() {
+        for (pattern, host, expected) in [
+            ("*", "", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abcdce", true),
+            ("a*c", "abcd", false),
+            ("a**", "a", true),
+            ("?", "", false),
+            ("[10.*]:22?", "[10.1.2.3]:222", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, host), expected, "{pattern} {host}");
+        }
+    }
+
+    #[test]
+    fn hashed_names_are_recognised() {
+        // From ssh-keygen -H for example.com.
+        let text =
+            "|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 AAAA\n|1|broken ssh-rsa AAAA\n";
+        assert_eq!(lines(text, "example.com", 22), [1]);
+        assert_eq!(lines(text, "example.org", 22), [0; 0]);
+    }
+
+    #[test]
+    fn one_matching_key_of_several_suffices() {
+        let text = "m1 ssh-ed25519 AAAA\nm1 ssh-ed25519 BBBB\nm1 ssh-rsa CCCC\n";
+        let records = records(text, "m1", 22);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Known);
+        assert_eq!(judge(&records, "ssh-rsa", &key("AABB")), Verdict::Changed(&records[2]));
+        assert_eq!(judge(&records, "ecdsa-sha2-nistp256", &key("AABB")), Verdict::Changed(&records[0]));
+        assert_eq!(algorithms(&records), ["ssh-ed25519", "ssh-rsa"]);
+        assert_eq!(judge(&[], "ssh-rsa", &key("AABB")), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_revoked_key_is_refused_even_where_another_line_trusts_it() {
+        let records = records("m1 ssh-ed25519 AAAA\n@revoked * ssh-ed25519 AAAA\n", "m1", 22);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("AAAA")), Verdict::Revoked(&records[1]));
+        assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Changed(&records[0]));
+    }
+
+    #[test]
+    fn a_revoked_line_alone_records_no_host() {
+        let records = records("@revoked * ssh-ed25519 AAAA\n", "m1", 22);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Unknown);
+        assert_eq!(algorithms(&records), [""; 0]);
+    }
+
+    #[test]
+    fn the_plain_name_vouches_for_other_ports_but_does_not_accuse() {
+        let records = records("m1 ssh-ed25519 AAAA\n", "m1", 2222);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("AAAA")), Verdict::Known);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Unknown);
+    }
+
+    #[test]
+    fn missing_files_record_nothing_and_unreadable_ones_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        fs_err::write(&file, b"m1 ssh-ed25519 AAAA caf\xe9\n").unwrap();
+        let files = [folder.path().join("missing"), file.clone()];
+        let records = read(&files, "m1", 22).unwrap();
+        assert_eq!((records.len(), &records[0].file, records[0].line), (1, &file, 1));
+        let error = format!("{:#}", read(&[folder.path().to_path_buf()], "m1", 22).unwrap_err());
+        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
+    }
+}

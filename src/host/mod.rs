@@ -1,0 +1,74 @@
+//! The way to a machine: a byte stream to the agent on it, over SSH, a local process or a pipe in memory.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+mod bootstrap;
+mod known_hosts;
+pub mod local;
+pub mod pipe;
+mod refusal;
+pub mod ssh;
+mod stream;
+
+pub use refusal::{is_transport, refusal};
+
+/// Where and as whom to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The inventory's name of the host, for messages.
+    pub name: String,
+    /// Name or address of its sshd.
+    pub address: String,
+    /// sshd's port.
+    pub port: u16,
+    /// The account.
+    pub user: String,
+    /// A private key file; without one, ssh-agent's keys and then the usual files.
+    pub key: Option<PathBuf>,
+    /// known_hosts files that are read beside the user's own.
+    pub known_hosts: Vec<PathBuf>,
+}
+
+/// Two halves of a stream whose other end is `barque agent`, running as root.
+///
+/// Dropping the writer or shutting it down ends the agent's input; dropping the reader ends the agent and whatever led
+/// to it. Read while writing: an agent that nobody listens to stops listening too. The end of the stream means that the
+/// agent finished well; if it died or the way to it broke, reading is an error that says so (see `is_transport`).
+pub struct Connection {
+    /// What the agent says.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    /// What the agent hears.
+    pub writer: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+/// Opens connections. Dropping a `Connection` ends the agent.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Connects and starts the agent, sending its binary first if the host lacks this very build.
+    async fn connect(&self, target: &Target) -> anyhow::Result<Connection>;
+}
+
+/// Why a host cannot be used: each with its own words for the operator. Carried in the error chain, so that callers tell
+/// "try again" (transport) from "never try again" (everything else).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No answer, refused, or the connection broke: the one kind that may be tried again.
+    Transport(String),
+    /// No known_hosts file has the host.
+    UnknownHostKey { fingerprint: String },
+    /// The key differs from the recorded one: possibly another machine answers.
+    ChangedHostKey { fingerprint: String, file: PathBuf, line: usize },
+    /// A known_hosts file says that this key must never be trusted again.
+    RevokedHostKey { fingerprint: String, file: PathBuf, line: usize },
+    /// sshd took none of our keys.
+    Authentication { user: String, tried: Vec<String> },
+    /// The account is not root and sudo asks for a password or is not there.
+    Sudo { user: String },
+    /// The shell's answer to the bootstrap made no sense; the text is what it said.
+    Bootstrap(String),
+    /// The machine's architecture is not this binary's.
+    Architecture { found: String },
+}

@@ -1,0 +1,155 @@
+//! Whom we trust, and who trusts us: host keys and log-in.
+
+use super::*;
+
+#[tokio::test]
+async fn an_unknown_host_key_is_refused_before_anything_is_said() {
+    let lab = Lab::new("").await;
+    lab.record("other.example.com ssh-ed25519 AAAA");
+    let fingerprint = lab.host_key.public_key().fingerprint(Default::default()).to_string();
+    assert_eq!(lab.refused().await, Refusal::UnknownHostKey { fingerprint });
+    assert_eq!(lab.server.attempts(), 0);
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_refused_with_its_line() {
+    let lab = Lab::new("").await;
+    let file = lab.record(&format!("[127.0.0.1]:{} {}", lab.target.port, openssh(new_key().public_key())));
+    let fingerprint = lab.host_key.public_key().fingerprint(Default::default()).to_string();
+    assert_eq!(lab.refused().await, Refusal::ChangedHostKey { fingerprint, file, line: 2 });
+    assert_eq!(lab.server.attempts(), 0);
+}
+
+#[tokio::test]
+async fn a_revoked_host_key_is_refused_even_if_known() {
+    let lab = Lab::new("").await;
+    let key = openssh(lab.host_key.public_key());
+    let file = lab.record(&format!("[127.0.0.1]:* {key}\n@revoked * {key}"));
+    assert!(matches!(lab.refused().await, Refusal::RevokedHostKey { file: told, line: 3, .. } if told == file));
+    assert_eq!(lab.server.attempts(), 0);
+}
+
+#[tokio::test]
+async fn hashed_names_and_the_operators_own_file_are_known() {
+    let lab = Lab::new(&echo_agent()).await;
+    let salt = [7; 20];
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
+    let hash = ring::hmac::sign(&key, format!("[127.0.0.1]:{}", lab.target.port).as_bytes());
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let name = format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash));
+    lab.record("");
+    let own = lab.folder.path().join("home/.ssh");
+    fs_err::create_dir_all(&own).unwrap();
+    fs_err::write(own.join("known_hosts"), format!("{name} {}\n", openssh(lab.host_key.public_key()))).unwrap();
+    assert!(lab.connect().await.is_ok());
+
+    fs_err::write(own.join("known_hosts"), format!("{name} {}\n", openssh(new_key().public_key()))).unwrap();
+    assert!(matches!(lab.refused().await, Refusal::ChangedHostKey { line: 1, .. }));
+}
+
+#[tokio::test]
+async fn a_host_with_several_keys_shows_the_recorded_one() {
+    let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
+    let other = PrivateKey::random(&mut safe_rng(), p256).unwrap();
+    let shown = other.clone();
+    let lab = Lab::with(&echo_agent(), move |rules, _| rules.host_keys.push(shown)).await;
+    lab.record(&format!("[127.0.0.1]:* {}", openssh(other.public_key())));
+    converse(lab.connect().await.unwrap(), "").await.unwrap();
+}
+
+#[tokio::test]
+async fn rsa_keys_work_on_both_sides() {
+    let pair = russh::keys::ssh_key::private::RsaKeypair::random(&mut safe_rng(), 2048).unwrap();
+    let rsa = PrivateKey::from(pair);
+    let shown = rsa.clone();
+    let lab = Lab::with(&echo_agent(), move |rules, _| {
+        rules.authorized = shown.public_key().clone();
+        rules.host_keys = vec![shown];
+    })
+    .await;
+    write_key(lab.target.key.as_ref().unwrap(), &rsa, 0o600);
+    lab.record(&format!("[127.0.0.1]:* {}", openssh(rsa.public_key())));
+    converse(lab.connect().await.unwrap(), "").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_and_named() {
+    let lab = Lab::new("").await;
+    let key = new_key();
+    let path = lab.target.key.clone().unwrap();
+    write_key(&path, &key, 0o600);
+    let fingerprint = key.public_key().fingerprint(Default::default());
+    let tried = vec![format!("{} {fingerprint}", path.display())];
+    assert_eq!(lab.refused().await, Refusal::Authentication { user: "root".into(), tried });
+}
+
+#[tokio::test]
+async fn a_key_file_for_everybody_is_refused_with_its_mend() {
+    let lab = Lab::new("").await;
+    let path = lab.target.key.clone().unwrap();
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = lab.connect().await.err().unwrap();
+    let text = crate::error::render(&error);
+    assert!(text.contains("can be read by others (mode 0644)"), "{text}");
+    assert!(text.contains(&format!("hint: chmod 600 {}", path.display())), "{text}");
+    assert_eq!(lab.server.attempts(), 0);
+}
+
+#[tokio::test]
+async fn a_key_with_a_passphrase_needs_ssh_agent() {
+    let mut lab = Lab::new(&echo_agent()).await;
+    let path = lab.target.key.clone().unwrap();
+    let plain = russh::keys::load_secret_key(&path, None).unwrap();
+    write_key(&path, &plain.encrypt(&mut safe_rng(), "hunter2").unwrap(), 0o600);
+    let refusal = lab.refused().await.to_string();
+    assert!(refusal.contains(&format!("ssh-add {}", path.display())), "{refusal}");
+
+    lab.options.agent_socket = Some(ssh_agent(&lab, &[&new_key(), &plain]).await);
+    lab.options.use_agent = true;
+    let before = lab.server.attempts();
+    converse(lab.connect().await.unwrap(), "").await.unwrap();
+    assert_eq!(lab.server.attempts(), before + 1, "another of ssh-agent's keys was shown");
+}
+
+#[tokio::test]
+async fn without_a_key_file_the_agent_and_then_the_usual_files_are_asked() {
+    let mut lab = Lab::new(&echo_agent()).await;
+    let plain = russh::keys::load_secret_key(lab.target.key.take().unwrap(), None).unwrap();
+    let own = lab.folder.path().join("home/.ssh");
+    fs_err::create_dir_all(&own).unwrap();
+    assert_eq!(lab.refused().await, Refusal::Authentication { user: "root".into(), tried: vec![] });
+
+    let other = new_key();
+    lab.options.agent_socket = Some(ssh_agent(&lab, &[&other]).await);
+    lab.options.use_agent = true;
+    write_key(&own.join("id_ed25519"), &other, 0o600);
+    write_key(&own.join("id_rsa"), &plain, 0o640);
+    let fingerprint = other.public_key().fingerprint(Default::default());
+    match lab.refused().await {
+        Refusal::Authentication { tried, .. } => {
+            assert_eq!(tried.len(), 2, "{tried:?}");
+            assert_eq!(tried[0], format!("ssh-agent {fingerprint}"));
+            assert!(tried[1].contains("id_rsa (not used: others can read it, mode 0640"), "{tried:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    write_key(&own.join("id_rsa"), &plain, 0o600);
+    converse(lab.connect().await.unwrap(), "").await.unwrap();
+}
+
+/// An ssh-agent inside the test that holds the keys.
+async fn ssh_agent(lab: &Lab, keys: &[&PrivateKey]) -> PathBuf {
+    let socket = lab.folder.path().join("agent.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let incoming = futures::stream::unfold(listener, |listener| async {
+        let stream = listener.accept().await.map(|(stream, _)| stream);
+        Some((stream, listener))
+    });
+    tokio::spawn(russh::keys::agent::server::serve(Box::pin(incoming), ()));
+    let mut client = russh::keys::agent::client::AgentClient::connect_uds(&socket).await.unwrap();
+    for key in keys {
+        client.add_identity(key, &[]).await.unwrap();
+    }
+    socket
+}

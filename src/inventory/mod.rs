@@ -1,0 +1,157 @@
+//! The desired state: what an operator writes, with every default filled in and every rule checked.
+//!
+//! Synchronous and pure: `parse` takes text, never a path. All mistakes come back in one answer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+mod document;
+mod findings;
+mod hosts;
+mod kubelet;
+mod nearest;
+mod network;
+mod parse;
+mod range;
+mod section;
+mod syntax;
+mod validate;
+mod version;
+mod warnings;
+
+#[cfg(test)]
+mod tests;
+
+pub use parse::parse;
+pub use version::check_version;
+pub use warnings::warnings;
+
+/// A whole inventory, checked. Hosts are sorted by name, so that equal inventories give equal plans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// The cluster's name: a DNS label. It names the operator's folder and the kubeconfig's context.
+    pub cluster: String,
+    /// The Kubernetes version the cluster must have, if the inventory pins one, such as `v1.37.2`.
+    pub version: Option<String>,
+    /// Addresses of pods and services, and BGP.
+    pub network: Network,
+    /// How the API is reached from outside.
+    pub api: Api,
+    /// Fields laid over barque's KubeletConfiguration on every host.
+    pub kubelet: BTreeMap<String, serde_json::Value>,
+    /// Every host by its name, which is also its node's name.
+    pub hosts: BTreeMap<String, Host>,
+}
+
+/// Networks of the cluster. None may overlap another, nor hold a host's address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Pods' addresses; default 10.244.0.0/16.
+    pub pods: IpNet,
+    /// Services' addresses; default 10.96.0.0/16.
+    pub services: IpNet,
+    /// The DNS domain of services; default cluster.local.
+    pub domain: String,
+    /// The autonomous system number of all nodes; default 64512, the first private one (RFC 6996).
+    pub asn: u32,
+}
+
+/// The API server as clients outside the cluster see it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Api {
+    /// A name or address that leads to the masters (load balancer or DNS), `host` or `host:port`.
+    pub endpoint: Option<String>,
+    /// More names and addresses for the API server's certificate.
+    pub sans: Vec<String>,
+}
+
+/// What a host does in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Runs etcd and the control plane.
+    Master,
+    /// Runs pods.
+    Worker,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name: a DNS label, unique, and the node's name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// The address that the cluster uses (node IP, etcd, BGP).
+    pub address: IpAddr,
+    /// How the operator reaches it.
+    pub ssh: Ssh,
+    /// Failure domain, becomes the label `topology.kubernetes.io/zone`.
+    pub zone: Option<String>,
+    /// Rack, becomes the label `topology.barque.io/rack`.
+    pub rack: Option<String>,
+    /// Node labels.
+    pub labels: BTreeMap<String, String>,
+    /// Node taints as `key[=value]:Effect`.
+    pub taints: Vec<String>,
+    /// The inventory's line that defines the host, for messages; 1 is the first.
+    pub line: usize,
+}
+
+/// The way to a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ssh {
+    /// Name or address that sshd answers on; default: the host's address.
+    pub address: String,
+    /// Default 22.
+    pub port: u16,
+    /// Default root; any other account needs sudo without a password.
+    pub user: String,
+    /// A private key file; default: the ssh-agent's keys, then the usual files in ~/.ssh. Relative to the inventory.
+    pub key: Option<String>,
+    /// A known_hosts file beside the user's own. Relative to the inventory.
+    pub known_hosts: Option<String>,
+}
+
+impl Inventory {
+    /// Masters in the order of their names.
+    pub fn masters(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values().filter(|host| host.role == Role::Master)
+    }
+
+    /// Workers in the order of their names.
+    pub fn workers(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values().filter(|host| host.role == Role::Worker)
+    }
+}
+
+/// One thing wrong with an inventory: where, what, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// File as the user named it.
+    pub file: String,
+    /// Line, 1 is the first; 0 where the whole file is meant.
+    pub line: usize,
+    /// Column, 1 is the first; 0 where unknown.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.file)?;
+        if self.line > 0 {
+            write!(formatter, ":{}", self.line)?;
+        }
+        if self.column > 0 {
+            write!(formatter, ":{}", self.column)?;
+        }
+        write!(formatter, ": {}\n    fix: {}", self.message, self.fix)
+    }
+}

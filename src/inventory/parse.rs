@@ -1,0 +1,114 @@
+//! From text to a checked inventory, or to everything that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::document::load;
+use super::findings::{Findings, Place};
+use super::hosts::{self, Draft, Labels, SSH_DEFAULTS, SshFields};
+use super::network::{Networks, api};
+use super::section::Section;
+use super::syntax::is_dns_label;
+use super::validate::validate;
+use super::version::check_form;
+use super::{Host, Inventory, Mistake, Role, Ssh, kubelet};
+
+const FIELDS: [&str; 9] = ["cluster", "version", "network", "api", "ssh", "kubelet", "labels", "masters", "workers"];
+
+/// Reads an inventory. `file` is its name as the operator wrote it, for messages; `text` is its content. All mistakes
+/// come back together, in the order of their lines.
+pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
+    let mut findings = Findings::default();
+    match read(text, &mut findings) {
+        Some(inventory) if findings.is_empty() => Ok(inventory),
+        _ => Err(findings.into_mistakes(file)),
+    }
+}
+
+/// Invariant: `None` only where a finding was added.
+fn read(text: &str, findings: &mut Findings) -> Option<Inventory> {
+    let document = load(text, findings)?;
+    let root = Section::of(String::new(), &document, &FIELDS, findings)?;
+    let cluster = cluster(&root, findings);
+    let version = root.text("version", findings).map(|version| {
+        if let Some(finding) = check_form(&version) {
+            findings.push(finding);
+        }
+        version.value
+    });
+    let networks = Networks::read(&root, findings);
+    let api = api(&root, findings);
+    let ssh =
+        root.section("ssh", &SSH_DEFAULTS, findings).map(|ssh| hosts::ssh_fields(&ssh, findings)).unwrap_or_default();
+    let kubelet = kubelet::read(root.open_mapping("kubelet", findings), findings);
+    let labels = hosts::labels("labels", root.open_mapping("labels", findings), findings);
+
+    let mut drafts = Vec::new();
+    for (role, field) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
+        hosts::read(role, field, root.open_mapping(field, findings), &mut drafts, findings);
+    }
+    for draft in &mut drafts {
+        lay_under(draft, &ssh, &labels);
+    }
+    validate(masters_place(&root, &drafts), &networks, &drafts, findings);
+
+    let hosts: Option<BTreeMap<String, Host>> =
+        drafts.into_iter().map(|draft| Some((draft.name.value.clone(), finish(draft)?))).collect();
+    Some(Inventory { cluster: cluster?, version, network: networks.finish(), api, kubelet, hosts: hosts? })
+}
+
+/// Where to say that the number of masters is wrong; `None` if some entry was too wrong to be counted.
+fn masters_place(root: &Section<'_>, drafts: &[Draft]) -> Option<Place> {
+    let Some((key, node)) = root.entry("masters") else { return Some(Place::WHOLE_FILE) };
+    let entries = root.open_mapping("masters", &mut Findings::default());
+    let read = drafts.iter().filter(|draft| draft.role == Role::Master).count();
+    let counted = if entries.is_empty() { node.is_empty() || node.is_mapping() } else { read >= entries.len() };
+    counted.then_some(key.at)
+}
+
+fn cluster(root: &Section<'_>, findings: &mut Findings) -> Option<String> {
+    if root.entry("cluster").is_none() {
+        let fix = "add a line such as `cluster: ha`: at most 63 lower-case letters, digits and hyphens";
+        findings.add(Place::WHOLE_FILE, "`cluster` is missing: the cluster's name", fix);
+    }
+    let name = root.text("cluster", findings)?;
+    if !is_dns_label(&name.value) {
+        findings.push(hosts::not_a_label(name.at, "the cluster's name", &name.value));
+    }
+    Some(name.value)
+}
+
+/// Gives a host the defaults of the whole inventory where it says nothing itself.
+fn lay_under(draft: &mut Draft, ssh: &SshFields, labels: &Labels) {
+    let own = &mut draft.ssh;
+    own.port = own.port.or(ssh.port);
+    own.user = own.user.take().or_else(|| ssh.user.clone());
+    own.key = own.key.take().or_else(|| ssh.key.clone());
+    own.known_hosts = own.known_hosts.take().or_else(|| ssh.known_hosts.clone());
+    for (key, value) in labels {
+        draft.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+/// `None` for a host without a usable address, which has its finding.
+fn finish(draft: Draft) -> Option<Host> {
+    let address = draft.address?.value;
+    let ssh = Ssh {
+        address: draft.ssh.address.map_or_else(|| address.to_string(), |found| found.value),
+        port: draft.ssh.port.unwrap_or(22),
+        user: draft.ssh.user.unwrap_or_else(|| "root".to_owned()),
+        key: draft.ssh.key,
+        known_hosts: draft.ssh.known_hosts,
+    };
+    Some(Host {
+        line: draft.name.at.line,
+        name: draft.name.value,
+        role: draft.role,
+        address: IpAddr::V4(address),
+        ssh,
+        zone: draft.zone,
+        rack: draft.rack,
+        labels: draft.labels.into_iter().map(|(key, (_, value))| (key, value)).collect(),
+        taints: draft.taints,
+    })
+}

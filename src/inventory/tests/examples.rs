@@ -1,0 +1,71 @@
+//! The examples of `inventories/`, and what a good inventory becomes.
+
+use super::super::{Ssh, warnings};
+use super::good;
+
+#[test]
+fn the_example_with_three_masters() {
+    let text = include_str!("../../../inventories/three-masters.yaml");
+    assert!(text.lines().count() < 15);
+    let inventory = good(text);
+    assert_eq!(inventory.cluster, "three-masters");
+    assert_eq!(inventory.version, None);
+    assert_eq!(inventory.network.pods.to_string(), "10.244.0.0/16");
+    assert_eq!(inventory.network.services.to_string(), "10.96.0.0/16");
+    assert_eq!((inventory.network.domain.as_str(), inventory.network.asn), ("cluster.local", 64512));
+    assert_eq!(inventory.masters().map(|host| host.name.as_str()).collect::<Vec<_>>(), ["m1", "m2", "m3"]);
+    assert_eq!(inventory.workers().count(), 1);
+    let master = &inventory.hosts["m2"];
+    assert_eq!((master.address.to_string().as_str(), master.line), ("10.0.0.12", 6));
+    let ssh = Ssh { address: "10.0.0.12".into(), port: 22, user: "root".into(), key: None, known_hosts: None };
+    assert_eq!(master.ssh, ssh);
+}
+
+#[test]
+fn the_example_with_one_node_of_a_kind() {
+    let inventory = good(include_str!("../../../inventories/one-node.yaml"));
+    assert_eq!((inventory.masters().count(), inventory.workers().count()), (1, 1));
+}
+
+#[test]
+fn the_example_with_all_fields() {
+    let inventory = good(include_str!("../../../inventories/all-fields.yaml"));
+    assert_eq!(inventory.version.as_deref(), Some("v1.37.2"));
+    assert_eq!(inventory.api.endpoint.as_deref(), Some("k8s.example.com:6443"));
+    assert_eq!(inventory.api.sans, ["k8s.example.org", "192.0.2.10"]);
+    assert_eq!(inventory.kubelet["maxPods"], serde_json::json!(110));
+    assert_eq!(inventory.kubelet["systemReserved"], serde_json::json!({"cpu": "200m", "memory": "512Mi"}));
+    assert_eq!(inventory.workers().count(), 22);
+    let ranged = &inventory.hosts["w22"];
+    assert_eq!((ranged.address.to_string().as_str(), ranged.ssh.address.as_str()), ("10.0.1.22", "10.0.1.22"));
+    assert_eq!(ranged.ssh.key.as_deref(), Some("~/.ssh/id_ed25519"));
+    let w2 = &inventory.hosts["w2"];
+    let ssh = Ssh {
+        address: "w2.example.com".into(),
+        port: 2222,
+        user: "admin".into(),
+        key: Some("~/.ssh/w2".into()),
+        known_hosts: Some("known_hosts_w2".into()),
+    };
+    assert_eq!(w2.ssh, ssh);
+    assert_eq!((w2.zone.as_deref(), w2.rack.as_deref()), (Some("z2"), Some("r2")));
+    assert_eq!(w2.labels["example.com/disk"], "ssd");
+    assert_eq!(w2.labels["example.com/team"], "platform");
+    assert_eq!(w2.taints, ["example.com/gpu=true:NoSchedule"]);
+    assert!(warnings(&inventory).is_empty());
+}
+
+#[test]
+fn text_stays_as_written() {
+    let inventory = good("cluster: 1\nmasters:\n  m1: {address: 10.0.0.1, zone: 1.10, labels: {ssd: true, empty: }}\n");
+    let host = &inventory.hosts["m1"];
+    assert_eq!((inventory.cluster.as_str(), host.zone.as_deref()), ("1", Some("1.10")));
+    assert_eq!((host.labels["ssd"].as_str(), host.labels["empty"].as_str()), ("true", ""));
+}
+
+#[test]
+fn a_hosts_label_wins_over_the_default() {
+    let inventory = good("cluster: ha\nlabels: {a: x, b: x}\nmasters: {m1: {address: 10.0.0.1, labels: {a: y}}}\n");
+    let labels: Vec<_> = inventory.hosts["m1"].labels.iter().collect();
+    assert_eq!(labels, [(&"a".to_string(), &"y".to_string()), (&"b".to_string(), &"x".to_string())]);
+}

@@ -1,0 +1,5 @@
+//! Facts of our own making: each path, port and name once.
+
+pub mod names;
+pub mod paths;
+pub mod ports;

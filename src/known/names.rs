@@ -1,0 +1,33 @@
+//! Names that more than one place must agree on.
+
+/// The field manager of every object that barque applies (server-side apply).
+pub const FIELD_MANAGER: &str = "barque";
+/// Label on every object that barque applies.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Annotation with the digest of the object as barque applied it.
+pub const DIGEST_ANNOTATION: &str = "barque.io/digest";
+/// Annotation on a static pod with the digest of the files it reads at start.
+pub const CONFIG_ANNOTATION: &str = "barque.io/config";
+/// Namespace of the cluster's own components.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
+/// Label of masters.
+pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+/// Label of BGP route reflectors.
+pub const REFLECTOR_LABEL: &str = "barque.io/route-reflector";
+/// Annotation from which Calico takes a reflector's cluster id.
+pub const REFLECTOR_ANNOTATION: &str = "projectcalico.org/RouteReflectorClusterID";
+/// containerd's namespace for what kubelet runs.
+pub const CONTAINERD_NAMESPACE: &str = "k8s.io";
+/// The group that RBAC's cluster-admin binding names for barque's administrators.
+pub const ADMIN_GROUP: &str = "barque:cluster-admins";
+/// Annotation on a Node: keys of the labels that barque set there.
+pub const OWNED_LABELS_ANNOTATION: &str = "barque.io/labels";
+/// Annotation on a Node: taints that barque set there.
+pub const OWNED_TAINTS_ANNOTATION: &str = "barque.io/taints";
+/// Label of a node's failure domain.
+pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// Label of a node's rack.
+pub const RACK_LABEL: &str = "topology.barque.io/rack";
+/// BGP cluster id of the masters as reflectors: one for all, so that a route is reflected once (RFC 4456, section 7).
+/// From 240.0.0.0/4, which no host has.
+pub const REFLECTOR_CLUSTER_ID: &str = "244.0.0.1";

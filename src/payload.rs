@@ -1,0 +1,104 @@
+//! The payload on the operator's side: release.yaml, and the blobs that hosts receive.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use tokio::io::{AsyncRead, AsyncSeekExt};
+
+use crate::error::{Kind, with_hint};
+use crate::known::paths;
+use crate::release::Release;
+use crate::secret::sha256_hex;
+
+/// A payload folder that was read and checked.
+pub struct Payload {
+    folder: PathBuf,
+    /// The version set.
+    pub release: Release,
+    /// release.yaml as it is.
+    pub text: String,
+    /// Calico's definitions of kinds.
+    pub calico_crds: String,
+}
+
+/// Where payloads are: in the image, or one folder a version in the cache of `images/build`.
+pub enum Source {
+    /// The image's own: exactly one version.
+    Image(PathBuf),
+    /// A folder a version.
+    Cache(PathBuf),
+}
+
+impl Source {
+    /// The image's payload if this process runs in the image, else the cache.
+    pub fn find() -> Source {
+        let image = PathBuf::from(paths::PAYLOAD);
+        if image.join("release.yaml").exists() {
+            return Source::Image(image);
+        }
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/barque");
+        let cache = std::env::var_os("BARQUE_CACHE").map_or_else(home, PathBuf::from);
+        Source::Cache(cache.join("releases"))
+    }
+
+    /// Versions that can be installed, sorted.
+    pub fn versions(&self) -> anyhow::Result<Vec<String>> {
+        match self {
+            Source::Image(folder) => Ok(vec![Payload::read(folder)?.release.version]),
+            Source::Cache(folder) => {
+                let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+                let whole = entries.filter(|entry| entry.path().join("release.yaml").exists());
+                let mut versions: Vec<String> =
+                    whole.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+                versions.sort();
+                Ok(versions)
+            }
+        }
+    }
+
+    /// The payload of a version; without one, the image's or the default of the version table.
+    pub fn open(&self, version: Option<&str>) -> anyhow::Result<Payload> {
+        match self {
+            Source::Image(folder) => Payload::read(folder),
+            Source::Cache(folder) => {
+                let version = version.map_or_else(default_version, |version| Ok(version.to_string()))?;
+                let folder = folder.join(&version);
+                if !folder.join("release.yaml").exists() {
+                    return Err(with_hint(
+                        Kind::BadInput,
+                        format!("there is no payload of {version} ({} is missing)", folder.display()),
+                        format!("build it: images/build {version}"),
+                    ));
+                }
+                Payload::read(&folder)
+            }
+        }
+    }
+}
+
+/// The default of assets/release.yaml, the version table.
+pub fn default_version() -> anyhow::Result<String> {
+    let table: serde_json::Value = serde_yaml::from_str(include_str!("../assets/release.yaml"))?;
+    Ok(table["default"].as_str().context("assets/release.yaml names no default")?.to_string())
+}
+
+impl Payload {
+    fn read(folder: &Path) -> anyhow::Result<Payload> {
+        let text = fs_err::read_to_string(folder.join("release.yaml"))?;
+        let release = Release::parse(&text)?;
+        let file = release.file("calico-crds")?;
+        let calico_crds = fs_err::read_to_string(folder.join(&file.path))?;
+        ensure!(sha256_hex(calico_crds.as_bytes()) == file.sha256, "{} in the payload is damaged", file.path);
+        Ok(Payload { folder: folder.to_path_buf(), release, text, calico_crds })
+    }
+
+    /// A blob's bytes from an offset on, and its whole size.
+    pub async fn blob(&self, digest: &str, offset: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)> {
+        let path = self.folder.join("oci/blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        let mut file = fs_err::tokio::File::open(&path).await?;
+        let size = file.metadata().await?.len();
+        ensure!(offset <= size, "{digest}: offset {offset} is past its end");
+        file.seek(std::io::SeekFrom::Start(offset)).await?;
+        Ok((Box::new(file), size))
+    }
+}

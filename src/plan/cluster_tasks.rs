@@ -1,0 +1,90 @@
+//! What is done through the API, and the proof at the end.
+
+use super::{Plan, node};
+use crate::component::{ClusterPart, Input};
+use crate::event::Phase;
+use crate::facts::{ClusterFacts, ObjectKey, drift};
+use crate::known::{names, paths};
+use crate::step::{ApplyObjects, AwaitNode, AwaitServiceName, AwaitWorkloads, Step, Workload, shortfall};
+use serde_json::Value;
+
+/// Adds the tasks. Those in the API go to one master: the one whose API server answered, else the first by name. After
+/// the install no master is special: any would do.
+pub(super) fn add(plan: &mut Plan, input: &Input<'_>, part: ClusterPart) {
+    let cluster = input.observed.cluster.as_ref();
+    let first = input.inventory.masters().find(|master| input.observed.host(&master.name).is_some());
+    let Some(lead) = cluster.map(|facts| facts.seen_from.clone()).or(first.map(|host| host.name.clone())) else {
+        return;
+    };
+    let hosts_change = !plan.tasks.is_empty();
+    let objects: Vec<(Value, String)> = part
+        .objects
+        .into_iter()
+        .filter_map(|object| Some((reason(cluster, &object)?, object)))
+        .map(|(why, object)| (object, why))
+        .collect();
+    let mut applied = None;
+    if !objects.is_empty() {
+        let purpose = "RBAC, Calico, kube-proxy, CoreDNS".to_string();
+        let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
+        let step = Step::ApplyObjects(ApplyObjects { purpose, kubeconfig, objects });
+        applied = Some(plan.push(&lead, Phase::Cluster, Vec::new(), step));
+    }
+    for host in input.inventory.hosts.values() {
+        let found = cluster.and_then(|facts| facts.nodes.get(&host.name));
+        if let Some(step) = node::update(input, host, found) {
+            plan.push(&lead, Phase::Nodes, Vec::new(), Step::UpdateNode(step));
+        }
+    }
+    let after: Vec<usize> = applied.into_iter().collect();
+    for host in input.inventory.hosts.values() {
+        let ready = cluster.and_then(|facts| facts.nodes.get(&host.name)).is_some_and(|node| node.ready);
+        let touched = plan.tasks.iter().any(|task| task.host == host.name && task.phase <= Phase::ControlPlane);
+        if !ready || touched {
+            plan.push(&host.name, Phase::Nodes, after.clone(), Step::AwaitNode(AwaitNode { node: host.name.clone() }));
+        }
+    }
+    verify(plan, input, &lead, &part.workloads, hosts_change || applied.is_some());
+}
+
+fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], changes: bool) {
+    let cluster = input.observed.cluster.as_ref();
+    let incomplete = |workload: &&Workload| {
+        let found = cluster.and_then(|facts| facts.objects.get(&workload.key()));
+        changes || found.is_none_or(|object| shortfall(object).is_some())
+    };
+    let workloads: Vec<Workload> = wanted.iter().filter(incomplete).cloned().collect();
+    let mut after = Vec::new();
+    if !workloads.is_empty() {
+        let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
+        let step = Step::AwaitWorkloads(AwaitWorkloads { kubeconfig, workloads });
+        after.push(plan.push(lead, Phase::Verify, Vec::new(), step));
+    }
+    let touched: Vec<String> = input
+        .inventory
+        .hosts
+        .keys()
+        .filter(|name| plan.tasks.iter().any(|task| task.host == **name && task.phase < Phase::Verify))
+        .cloned()
+        .collect();
+    for host in touched {
+        let step = AwaitServiceName {
+            server: input.dns_address(),
+            name: format!("kubernetes.default.svc.{}", input.inventory.network.domain),
+            address: input.api_service_address(),
+        };
+        plan.push(&host, Phase::Verify, after.clone(), Step::AwaitServiceName(step));
+    }
+}
+
+/// Why an object must be applied; none if it is as wanted.
+fn reason(cluster: Option<&ClusterFacts>, object: &Value) -> Option<String> {
+    let Some(live) = cluster.and_then(|facts| facts.objects.get(&ObjectKey::of(object))) else {
+        return Some("missing".to_string());
+    };
+    if object["kind"] == "CustomResourceDefinition" {
+        let digest = |object: &Value| object["metadata"]["annotations"][names::DIGEST_ANNOTATION].clone();
+        return (digest(object) != digest(live)).then(|| "another version".to_string());
+    }
+    drift(object, live).map(|path| format!("{path} differs"))
+}

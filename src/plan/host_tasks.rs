@@ -1,0 +1,150 @@
+//! What one host needs before it can be a node.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Plan;
+use crate::component::{HostInput, HostPart};
+use crate::event::Phase;
+use crate::facts::HostFacts;
+use crate::known::paths;
+use crate::pki;
+use crate::release::Blob;
+use crate::secret::sha256_hex;
+use crate::step::{
+    AwaitApiServer, AwaitEtcd, CONTAINERD, FetchLayers, FileSpec, ImportImage, IssueCertificates, KUBELET,
+    PrepareKernel, SetSwap, StartUnit, Step, UnpackRelease, WriteFiles,
+};
+
+/// A leaf is made again when it has less than this left, so that no run leaves one that ends soon.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Adds the host's tasks, in the order in which they run.
+pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i64) {
+    let first = plan.tasks.len();
+    let host = input.host.name.as_str();
+    let facts = input.facts;
+    let mut push = |phase, step| {
+        plan.push(host, phase, Vec::new(), step);
+    };
+    if let Some(step) = kernel(facts, &part) {
+        push(Phase::Hosts, step);
+    }
+    if !facts.swaps.is_empty() {
+        push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
+    }
+    if let Some(step) = files(facts, "configuration", &part.files) {
+        push(Phase::Hosts, step);
+    }
+    let issue = certificates(input, &part, now);
+    let kubelet_is_new =
+        issue.as_ref().is_some_and(|step| step.certificates.iter().any(|spec| spec.name.starts_with("kubelet")));
+    if let Some(step) = issue {
+        push(Phase::Certificates, Step::IssueCertificates(step));
+    }
+    payload(input, &part, &mut push);
+    let manifests = files(facts, "static pods", &part.manifests);
+    let control_plane_changes = manifests.is_some();
+    if let Some(step) = manifests {
+        push(Phase::ControlPlane, step);
+    }
+    if let Some(step) = unit(facts, &part, KUBELET, kubelet_is_new.then_some("its certificates are new")) {
+        push(Phase::ControlPlane, step);
+    }
+    let changes = plan.tasks.len() > first || control_plane_changes;
+    if input.is_master() && (changes || input.cluster.observed.cluster.is_none()) {
+        let members = input.cluster.inventory.masters().map(|master| master.name.clone()).collect();
+        plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitEtcd(AwaitEtcd { members }));
+        let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
+        plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitApiServer(AwaitApiServer { kubeconfig }));
+    }
+}
+
+fn kernel(facts: &HostFacts, part: &HostPart) -> Option<Step> {
+    let modules: Vec<String> =
+        part.modules.iter().filter(|name| !facts.modules.contains(**name)).map(|name| name.to_string()).collect();
+    let differs = |(name, value): &(&&str, &String)| facts.sysctls.get(**name) != Some(*value);
+    let sysctls: BTreeMap<String, String> =
+        part.sysctls.iter().filter(differs).map(|(name, value)| (name.to_string(), value.clone())).collect();
+    let needed = !modules.is_empty() || !sysctls.is_empty();
+    needed.then_some(Step::PrepareKernel(PrepareKernel { modules, sysctls }))
+}
+
+fn files(facts: &HostFacts, purpose: &str, wanted: &[FileSpec]) -> Option<Step> {
+    let differs = |file: &&FileSpec| match facts.files.get(&file.path) {
+        Some(there) => there.sha256 != file.digest() || there.mode != file.mode,
+        None => true,
+    };
+    let files: Vec<FileSpec> = wanted.iter().filter(differs).cloned().collect();
+    (!files.is_empty()).then(|| Step::WriteFiles(WriteFiles { purpose: purpose.to_string(), files }))
+}
+
+fn certificates(input: &HostInput<'_>, part: &HostPart, now: i64) -> Option<IssueCertificates> {
+    let mut step = IssueCertificates { certificates: Vec::new(), reasons: Vec::new() };
+    for spec in &part.certificates {
+        let path = match &spec.output {
+            pki::Output::Files { certificate, .. } => certificate,
+            pki::Output::Kubeconfig { path, .. } => path,
+        };
+        let authority = input.cluster.public.get(&format!("pki/{}", spec.authority.certificate_file()));
+        let reason = match input.facts.certificates.get(path) {
+            None => Some("missing".to_string()),
+            Some(Err(error)) => Some(error.clone()),
+            Some(Ok(found)) => {
+                pki::shortfall(spec, found, authority.map(String::as_str).unwrap_or_default(), now, RENEW_BEFORE)
+            }
+        };
+        if let Some(reason) = reason {
+            step.certificates.push(spec.clone());
+            step.reasons.push(reason);
+        }
+    }
+    (!step.certificates.is_empty()).then_some(step)
+}
+
+fn payload(input: &HostInput<'_>, part: &HostPart, push: &mut impl FnMut(Phase, Step)) {
+    let facts = input.facts;
+    let release = input.cluster.release;
+    let unpacked = facts.releases.get(&release.version) == Some(&sha256_hex(input.cluster.release_text.as_bytes()))
+        && facts.current.as_deref() == Some(release.version.as_str());
+    let imported = facts.images.get(&release.image) == Some(&release.manifest.digest);
+    let layers = release.layers.iter().map(|layer| Blob { digest: layer.digest.clone(), size: layer.size });
+    let blobs: Vec<Blob> = std::iter::once(release.config.clone()).chain(layers).collect();
+    if !unpacked || !imported {
+        let whole = std::iter::once(release.manifest.clone()).chain(blobs.iter().cloned());
+        let missing: Vec<Blob> = whole.filter(|blob| !facts.layers.contains(&blob.digest)).collect();
+        if !missing.is_empty() {
+            push(Phase::Payload, Step::FetchLayers(FetchLayers { blobs: missing }));
+        }
+    }
+    if !unpacked {
+        let text = input.cluster.release_text.to_string();
+        push(Phase::Payload, Step::UnpackRelease(UnpackRelease { release: release.clone(), text }));
+    }
+    if let Some(step) = unit(facts, part, CONTAINERD, None) {
+        push(Phase::Payload, step);
+    }
+    if !imported {
+        let (image, manifest) = (release.image.clone(), release.manifest.clone());
+        push(Phase::Payload, Step::ImportImage(ImportImage { image, manifest, blobs }));
+    }
+}
+
+fn unit(facts: &HostFacts, part: &HostPart, name: &str, reason: Option<&str>) -> Option<Step> {
+    let (_, configuration) = part.units.iter().find(|(unit, _)| *unit == name)?;
+    let there = facts.units.get(name).cloned().unwrap_or_default();
+    let started = facts.started.get(name);
+    let reason = match (there.active, there.enabled, started) {
+        (false, _, _) => "it does not run",
+        (_, false, _) => "it does not start at boot",
+        (_, _, Some(digest)) if digest != configuration => "its configuration or program changed",
+        (_, _, None) => "it may run with an old configuration",
+        _ => reason?,
+    };
+    Some(Step::StartUnit(StartUnit {
+        unit: name.to_string(),
+        restart: there.active,
+        configuration: configuration.clone(),
+        reason: reason.to_string(),
+    }))
+}

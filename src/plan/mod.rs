@@ -1,0 +1,105 @@
+//! From what should be and what is to what will be done. Pure: no I/O, no clock, no randomness; same input, same bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Phase;
+use crate::step::Step;
+
+mod cluster_tasks;
+mod explain;
+mod host_tasks;
+mod node;
+mod safety;
+
+pub use explain::explain;
+pub use safety::Problem;
+
+use crate::component::{self, HostInput, Input};
+
+/// Number of a task in its plan.
+pub type TaskId = usize;
+
+/// One step on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its place in the plan.
+    pub id: TaskId,
+    /// The inventory's name of the host.
+    pub host: String,
+    /// The part of the run it belongs to.
+    pub phase: Phase,
+    /// Tasks of other hosts that must be done before. Tasks of the same host run in their order anyway.
+    pub after: Vec<TaskId>,
+    /// What is done.
+    pub step: Step,
+}
+
+/// All that a run will do. What is shown is this value, and this value is what runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cluster.
+    pub cluster: String,
+    /// The release that it will have.
+    pub release: String,
+    /// In order of their numbers.
+    pub tasks: Vec<Task>,
+    /// What the operator should know and need not act on.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Hosts with tasks, each once, sorted.
+    pub fn hosts(&self) -> Vec<&str> {
+        let mut hosts: Vec<&str> = self.tasks.iter().map(|task| task.host.as_str()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
+    /// A plan of one step.
+    pub fn of_step(cluster: &str, release: &str, host: &str, phase: Phase, step: Step) -> Plan {
+        let mut plan = Plan { cluster: cluster.to_string(), release: release.to_string(), ..Plan::default() };
+        plan.push(host, phase, Vec::new(), step);
+        plan
+    }
+
+    fn push(&mut self, host: &str, phase: Phase, after: Vec<TaskId>, step: Step) -> TaskId {
+        let id = self.tasks.len();
+        self.tasks.push(Task { id, host: host.to_string(), phase, after, step });
+        id
+    }
+}
+
+/// Plans what makes the cluster what the inventory says, or lists everything that forbids it. `now` is Unix time in
+/// seconds, for the validity of certificates.
+pub fn plan(input: &Input<'_>, now: i64) -> Result<Plan, Vec<Problem>> {
+    let problems = safety::problems(input);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    make(input, now)
+        .map_err(|error| vec![Problem::of_cluster(format!("{error:#}"), "this is a defect; please report it")])
+}
+
+fn make(input: &Input<'_>, now: i64) -> anyhow::Result<Plan> {
+    let mut plan = Plan {
+        cluster: input.inventory.cluster.clone(),
+        release: input.release.version.clone(),
+        warnings: safety::warnings(input),
+        ..Plan::default()
+    };
+    for host in input.inventory.hosts.values() {
+        if let Some(facts) = input.observed.host(&host.name) {
+            let host_input = HostInput { cluster: *input, host, facts };
+            let part = component::host_parts(&host_input)?;
+            host_tasks::add(&mut plan, &host_input, part, now);
+        }
+    }
+    cluster_tasks::add(&mut plan, input, component::cluster_parts(input)?);
+    Ok(plan)
+}

@@ -1,0 +1,225 @@
+//! What forbids a run before anything is touched, all of it in one answer.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::{HostInput, Input, initial_cluster};
+use crate::facts::{HostFacts, Observation, parse};
+use crate::inventory::{self, Role};
+use crate::known::paths;
+use crate::pki::{Authority, inspect};
+
+/// Something that must be mended first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The host; empty if it concerns the cluster.
+    pub host: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub fix: String,
+}
+
+impl Problem {
+    /// One that concerns no single host.
+    pub fn of_cluster(message: impl Into<String>, fix: impl Into<String>) -> Problem {
+        Problem { host: String::new(), message: message.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.host.is_empty() {
+            write!(formatter, "{}: ", self.host)?;
+        }
+        write!(formatter, "{}\n    fix: {}", self.message, self.fix)
+    }
+}
+
+/// Kubernetes 1.37's kubelet and Calico's nft rules are tested from here on; older kernels lack what both use.
+const OLDEST_KERNEL: (u32, u32) = (5, 4);
+/// What containers, logs and etcd need to begin with, beyond the payload itself.
+const SPARE_BYTES: u64 = 2 << 30;
+const SPARE_INODES: u64 = 50_000;
+/// kubeadm's floor for a control plane; below it the API server is killed under load.
+const MASTER_MEMORY: u64 = 1700 << 20;
+
+/// Everything that forbids the run.
+pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for host in input.inventory.hosts.values() {
+        let mut add = |message: String, fix: String| found.push(Problem { host: host.name.clone(), message, fix });
+        match input.observed.hosts.get(&host.name) {
+            Some(Observation::Seen(facts)) => machine(&HostInput { cluster: *input, host, facts }, &mut add),
+            Some(Observation::Unseen { reason }) => {
+                let (message, fix) = reason
+                    .split_once("\nfix: ")
+                    .unwrap_or((reason, "make the host reachable, or take it out of the inventory"));
+                add(message.to_string(), fix.to_string());
+            }
+            None => add("it was not looked at".to_string(), "run the command again".to_string()),
+        }
+    }
+    found.extend(members(input));
+    found
+}
+
+/// What the operator should know.
+pub(super) fn warnings(input: &Input<'_>) -> Vec<String> {
+    let mut warnings = inventory::warnings(input.inventory);
+    let others = input.observed.cluster.iter().flat_map(|cluster| cluster.nodes.keys());
+    for node in others.filter(|name| !input.inventory.hosts.contains_key(*name)) {
+        warnings.push(format!("node {node} is in the cluster and not in the inventory; it is left alone"));
+    }
+    if input.observed.seen().all(|(_, facts)| facts.nameservers.is_empty()) {
+        warnings
+            .push("no host has a DNS server that pods can reach: pods resolve only names of the cluster".to_string());
+    }
+    warnings
+}
+
+fn machine(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+    let facts = input.facts;
+    if parse::kernel_version(&facts.kernel).is_none_or(|version| version < OLDEST_KERNEL) {
+        let (major, minor) = OLDEST_KERNEL;
+        add(
+            format!("its kernel {:?} is too old", facts.kernel),
+            format!("install a kernel of {major}.{minor} or later"),
+        );
+    }
+    if !facts.systemd {
+        add("systemd does not run there".to_string(), "use a system whose process 1 is systemd".to_string());
+    }
+    if !facts.addresses.contains(&input.host.address) {
+        let there: Vec<String> = facts
+            .addresses
+            .iter()
+            .filter(|address| !address.is_loopback())
+            .map(|address| address.to_string())
+            .collect();
+        add(
+            format!("no interface has its address {}; it has {}", input.host.address, there.join(", ")),
+            format!("correct `address` in line {} of the inventory", input.host.line),
+        );
+    }
+    if input.host.role == Role::Master && facts.memory < MASTER_MEMORY {
+        let megabytes = facts.memory >> 20;
+        add(format!("{megabytes} MiB of memory are too few for a master"), "give it 1700 MiB or more".to_string());
+    }
+    disks(input, add);
+    leftovers(input, add);
+    authorities(input, add);
+    topology(input, add);
+}
+
+fn disks(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+    let release = input.cluster.release;
+    let installed = input.facts.images.get(&release.image) == Some(&release.manifest.digest);
+    let payload: u64 = release.layers.iter().map(|layer| layer.size + layer.unpacked_size).sum();
+    for (path, disk) in &input.facts.disks {
+        if disk.read_only {
+            add(format!("{path} is mounted read-only"), format!("mount it again: mount -o remount,rw {path}"));
+        }
+        // Where the payload goes; a node that has it needs only room to breathe, which kubelet watches itself.
+        let needed = if path == "/var/lib" { payload + SPARE_BYTES } else { payload };
+        if !installed && matches!(path.as_str(), "/var/lib" | "/opt") && disk.free < needed {
+            add(
+                format!("{path} has {} MiB free, {} MiB are needed", disk.free >> 20, needed >> 20),
+                format!("free space on the file system of {path}"),
+            );
+        }
+        if !installed && path == "/var/lib" && disk.free_inodes < SPARE_INODES {
+            add(format!("{path} has only {} free inodes", disk.free_inodes), "remove small files there".to_string());
+        }
+    }
+}
+
+/// A host of another installer: taking it over would break what runs.
+fn leftovers(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+    let manifest = input.facts.files.keys().find(|path| path.starts_with(paths::MANIFESTS));
+    if let (Some(manifest), true) = (manifest, input.facts.releases.is_empty()) {
+        add(
+            format!("it carries a node that barque did not make ({manifest})"),
+            "reset it with the tool that made it, or take it out of the inventory".to_string(),
+        );
+    }
+    if let Some(current) = &input.facts.current
+        && *current != input.cluster.release.version
+    {
+        let wanted = &input.cluster.release.version;
+        add(
+            format!("it runs {current} and this barque is {wanted}; apply does not change versions"),
+            format!("use the barque of {current}"),
+        );
+    }
+}
+
+/// A cluster has one set of authorities: another one in the operator's folder means a lost or mixed-up folder.
+fn authorities(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+    for authority in Authority::ALL {
+        let file = authority.certificate_file();
+        let Some(Ok(found)) = input.facts.certificates.get(&format!("{}/{file}", paths::PKI)) else { continue };
+        let ours = input.cluster.public.get(&format!("pki/{file}"));
+        let ours = ours.and_then(|text| inspect(text).ok()).map(|ours| ours.public_key).unwrap_or_default();
+        if found.public_key != ours {
+            add(
+                format!(
+                    "its {file} is not the one in the cluster's folder: it belongs to another cluster, or the folder was lost"
+                ),
+                "use the folder with which the cluster was made (clusters/<name> beside the inventory)".to_string(),
+            );
+        }
+    }
+    let encrypted = input.facts.files.get(&format!("{}/encryption.yaml", paths::KUBERNETES));
+    let ours = input.cluster.secrets.get(crate::component::ENCRYPTION_SECRET);
+    if let (Some(found), Some(ours)) = (encrypted, ours)
+        && found.sha256 != *ours
+        && input.facts.etcd_data
+    {
+        add(
+            "its encryption key is not the one in the cluster's folder; replacing it would lose every Secret"
+                .to_string(),
+            "use the folder with which the cluster was made (clusters/<name> beside the inventory)".to_string(),
+        );
+    }
+}
+
+/// Members of etcd come and go one at a time by a procedure of their own, never by a changed list.
+fn topology(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+    let wanted = initial_cluster(input.cluster.inventory);
+    if let Some(found) = changed_members(input.facts, &wanted) {
+        add(
+            format!("etcd there was made with the masters {found}, the inventory says {wanted}"),
+            "put the old masters back into the inventory: changing masters is not part of apply".to_string(),
+        );
+    }
+    if input.host.role == Role::Worker && input.facts.etcd_data {
+        add(
+            "it holds data of etcd, the inventory calls it a worker".to_string(),
+            "list it under masters; turning a master into a worker is not part of apply".to_string(),
+        );
+    }
+}
+
+fn changed_members<'a>(facts: &'a HostFacts, wanted: &str) -> Option<&'a str> {
+    let found = facts.etcd_initial_cluster.as_deref()?;
+    (facts.etcd_data && found != wanted).then_some(found)
+}
+
+/// A master that lost its data must not start as a new member of a cluster that runs: its vote would count without
+/// its memory.
+fn members(input: &Input<'_>) -> Vec<Problem> {
+    let Some(cluster) = &input.observed.cluster else { return Vec::new() };
+    let lost = input.inventory.masters().filter(|master| {
+        let known = cluster.members.contains_key(&master.name);
+        known && input.observed.host(&master.name).is_some_and(|facts| !facts.etcd_data)
+    });
+    lost.map(|master| Problem {
+        host: master.name.clone(),
+        message: "it is a member of etcd and its data is gone".to_string(),
+        fix: "restore /var/lib/etcd there from a copy, or replace the master: apply must not start it empty"
+            .to_string(),
+    })
+    .collect()
+}

@@ -1,0 +1,71 @@
+//! Templates. tera's one home: each is compiled in, named by its path under `assets/templates/`.
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::Value;
+use tera::Tera;
+
+macro_rules! templates {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../assets/templates/", $name)))),*]
+    };
+}
+
+const TEMPLATES: &[(&str, &str)] = templates!(
+    "api-proxy/api-proxy.yaml",
+    "calico/objects.yaml",
+    "containerd/config.toml",
+    "containerd/containerd.service",
+    "coredns/objects.yaml",
+    "etcd/etcd.yaml",
+    "kube-apiserver/audit-policy.yaml",
+    "kube-apiserver/encryption.yaml",
+    "kube-apiserver/kube-apiserver.yaml",
+    "kube-controller-manager/kube-controller-manager.yaml",
+    "kube-proxy/objects.yaml",
+    "kube-scheduler/kube-scheduler.yaml",
+    "kubelet/kubelet.service",
+    "rbac/objects.yaml",
+);
+
+/// Renders a template with a JSON object of values. A value that the template names and the object lacks is an error.
+pub fn render(name: &str, values: &Value) -> anyhow::Result<String> {
+    let source = TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+    let source = source.with_context(|| format!("there is no template {name}"))?;
+    let context = tera::Context::from_value(values.clone()).context("template values must be an object")?;
+    Tera::one_off(source, &context, false).with_context(|| format!("rendering {name}"))
+}
+
+/// Renders a template of several YAML documents and reads them.
+pub fn objects(name: &str, values: &Value) -> anyhow::Result<Vec<Value>> {
+    documents(&render(name, values)?).with_context(|| format!("reading what {name} rendered"))
+}
+
+/// Reads several YAML documents; empty ones are left out.
+pub fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let value = Value::deserialize(document)?;
+        if !value.is_null() {
+            found.push(value);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_missing_value_is_an_error_that_names_the_template() {
+        let error = format!("{:#}", render("kubelet/kubelet.service", &json!({})).unwrap_err());
+        assert!(error.contains("kubelet/kubelet.service"), "{error}");
+    }
+
+    #[test]
+    fn documents_without_content_are_left_out() {
+        assert_eq!(documents("---\na: 1\n---\n# nothing\n---\nb: 2\n").unwrap(), [json!({"a": 1}), json!({"b": 2})]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Bytes that must never be shown: `Debug` and `Display` print a digest.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// A key, a password or a file that contains one. It is not serialisable on purpose: plans, events and journals cannot
+/// hold it; the one message that carries it to a host encodes the bytes by hand.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Wraps secret bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Secret(bytes.into())
+    }
+
+    /// The bytes themselves, for writing them where they belong.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// SHA-256 in hexadecimal: what plans and facts compare.
+    pub fn digest(&self) -> String {
+        sha256_hex(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Secret(sha256:{})", &self.digest()[..12])
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal, as release.yaml, facts and plans write digests of files.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_only_its_digest() {
+        let secret = Secret::new("hunter2");
+        for text in [format!("{secret}"), format!("{secret:?}")] {
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(text.contains(&secret.digest()[..12]));
+        }
+    }
+}

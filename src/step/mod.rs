@@ -1,0 +1,123 @@
+//! Every kind of change, as data. A step is a value of a closed set: what `plan` shows is what the agent runs.
+//!
+//! Every step is safe to run twice and answers whether it changed something. Adding one is its file and one line in
+//! `each_step!`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Outcome;
+
+mod apply_objects;
+mod await_api_server;
+mod await_etcd;
+mod await_node;
+mod await_service_name;
+mod await_workloads;
+mod fetch_layers;
+mod import_image;
+mod issue_certificates;
+mod machine;
+mod prepare_kernel;
+mod run_probe_pod;
+mod set_swap;
+mod start_unit;
+mod unpack_release;
+mod update_node;
+mod wait;
+mod write_files;
+
+pub use apply_objects::ApplyObjects;
+pub use await_api_server::AwaitApiServer;
+pub use await_etcd::AwaitEtcd;
+pub use await_node::{AwaitNode, readiness};
+pub use await_service_name::AwaitServiceName;
+pub use await_workloads::{AwaitWorkloads, Workload, shortfall};
+pub use fetch_layers::FetchLayers;
+pub use import_image::ImportImage;
+pub use issue_certificates::IssueCertificates;
+pub use machine::{Answer, Input, Machine, Operator, Runner, Signed, last_lines};
+pub use prepare_kernel::PrepareKernel;
+pub use run_probe_pod::RunProbePod;
+pub use set_swap::SetSwap;
+pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
+pub use unpack_release::UnpackRelease;
+pub use update_node::{UpdateNode, taint_text};
+pub use write_files::{Content, FileSpec, WriteFiles};
+
+/// Where the last words of a failed component are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    /// A systemd unit's journal.
+    Unit(&'static str),
+    /// The containers of a pod of the system namespace whose name starts so.
+    Pod(String),
+}
+
+macro_rules! each_step {
+    ($($name:ident),* $(,)?) => {
+        /// One change or one wait on one host.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "step", rename_all = "kebab-case")]
+        pub enum Step {
+            $(#[allow(missing_docs)] $name($name),)*
+        }
+
+        impl Step {
+            /// A few words that name it, such as `import image barque:v1.37.2`.
+            pub fn title(&self) -> String {
+                match self { $(Step::$name(step) => step.title(),)* }
+            }
+
+            /// What exactly it does, one line each.
+            pub fn details(&self) -> Vec<String> {
+                match self { $(Step::$name(step) => step.details(),)* }
+            }
+
+            /// Whose log tells why it failed.
+            pub fn logs(&self) -> Vec<LogSource> {
+                match self { $(Step::$name(step) => step.logs(),)* }
+            }
+
+            /// It changes nothing itself, so it may be given up at any moment.
+            pub fn is_wait(&self) -> bool {
+                matches!(
+                    self,
+                    Step::AwaitEtcd(_)
+                        | Step::AwaitApiServer(_)
+                        | Step::AwaitNode(_)
+                        | Step::AwaitWorkloads(_)
+                        | Step::AwaitServiceName(_)
+                )
+            }
+
+            /// Does it.
+            pub async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
+                match self { $(Step::$name(step) => step.run(machine).await,)* }
+            }
+        }
+    };
+}
+
+each_step!(
+    PrepareKernel,
+    SetSwap,
+    WriteFiles,
+    FetchLayers,
+    UnpackRelease,
+    StartUnit,
+    ImportImage,
+    IssueCertificates,
+    AwaitEtcd,
+    AwaitApiServer,
+    ApplyObjects,
+    UpdateNode,
+    AwaitNode,
+    AwaitWorkloads,
+    AwaitServiceName,
+    RunProbePod,
+);
+
+/// Changed if `changed`.
+fn outcome(changed: bool) -> Outcome {
+    if changed { Outcome::Changed } else { Outcome::Unchanged }
+}

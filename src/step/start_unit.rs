@@ -1,0 +1,65 @@
+//! A systemd unit: enabled, running, and with what was written last.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{LogSource, Machine, wait};
+use crate::event::Outcome;
+use crate::known::paths;
+
+/// Enables a unit and starts it, or starts it again where its files changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartUnit {
+    /// Such as `containerd.service`.
+    pub unit: String,
+    /// It runs with old files: start it again.
+    pub restart: bool,
+    /// Digest of all that it reads at its start.
+    pub configuration: String,
+    /// What is new, for the plan's reader.
+    pub reason: String,
+}
+
+impl StartUnit {
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", if self.restart { "restart" } else { "start" }, self.unit)
+    }
+
+    pub(super) fn details(&self) -> Vec<String> {
+        vec![self.reason.clone()]
+    }
+
+    pub(super) fn logs(&self) -> Vec<LogSource> {
+        match self.unit.as_str() {
+            CONTAINERD => vec![LogSource::Unit(CONTAINERD)],
+            _ => vec![LogSource::Unit(KUBELET)],
+        }
+    }
+
+    pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
+        machine.run("systemctl", &["daemon-reload"]).await?;
+        machine.run("systemctl", &["enable", "--quiet", &self.unit]).await?;
+        let verb = if self.restart { "restart" } else { "start" };
+        machine.run("systemctl", &[verb, &self.unit]).await?;
+        if self.unit == CONTAINERD {
+            // `systemctl start` returns before the socket takes connections.
+            let socket = machine.path(paths::CONTAINERD_SOCKET);
+            wait::until(machine, "containerd's socket", Duration::from_secs(60), || {
+                let socket = socket.clone();
+                async move {
+                    tokio::net::UnixStream::connect(&socket).await.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+                }
+            })
+            .await?;
+        }
+        // Last, so that a run that is cut off before starts it again.
+        machine.write(&format!("{}/{}", paths::STARTED, self.unit), self.configuration.as_bytes(), 0o644)?;
+        Ok(Outcome::Changed)
+    }
+}
+
+/// containerd's unit.
+pub const CONTAINERD: &str = "containerd.service";
+/// kubelet's unit.
+pub const KUBELET: &str = "kubelet.service";

@@ -1,0 +1,37 @@
+//! Waiting for a fact: ask, tell what is missing, ask again, until it is true or the deadline is past.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::Instant;
+
+use super::machine::Machine;
+
+/// How often a local fact is asked for: well below what a person notices, well above what asking costs.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks until the answer is `Ok`; an `Err` is the reason why not yet. Past `limit` the last reason is the error.
+pub async fn until<T, F, A>(machine: &Machine<'_>, what: &str, limit: Duration, mut ask: F) -> anyhow::Result<T>
+where
+    F: FnMut() -> A,
+    A: Future<Output = anyhow::Result<T>>,
+{
+    let deadline = Instant::now() + limit;
+    let mut told = String::new();
+    loop {
+        let reason = match tokio::time::timeout_at(deadline, ask()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(reason)) => format!("{reason:#}"),
+            Err(_) => "no answer".to_string(),
+        };
+        if Instant::now() + PAUSE >= deadline {
+            bail!("waited {} s for {what}: {reason}", limit.as_secs());
+        }
+        if reason != told {
+            machine.operator.progress(&reason, 0, 0).await;
+            told = reason;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
