@@ -9,28 +9,46 @@
 //!                                       └─► explain: the text that a user approves
 //! ```
 //!
-//! A module uses only modules above it in this list (`tests/tidy.rs` holds the order).
+//! The list below is in that order too: a module uses only modules of the groups above its own, and those within a group
+//! do not know each other (`tests/tidy` holds this).
 
-pub mod agent;
-pub mod cli;
-pub mod cluster;
-pub mod component;
-pub mod engine;
+// Facts of our own making, and what all others say things with.
 pub mod error;
 pub mod event;
-pub mod facts;
-pub mod host;
-pub mod inventory;
 pub mod known;
-pub mod lab;
-pub mod payload;
+pub mod secret;
+pub mod wire;
+
+// What should be, and of what it is made.
+pub mod inventory;
 pub mod pki;
-pub mod plan;
-pub mod progress;
-pub mod proxy;
 pub mod release;
 pub mod render;
-pub mod secret;
-pub mod step;
+
+// What is; and the operator's side, each behind a narrow door.
+pub mod facts;
+pub mod host;
+pub mod payload;
+pub mod proxy;
 pub mod store;
-pub mod wire;
+
+// The way to a running cluster, from a master.
+pub mod cluster;
+
+// Every kind of change.
+pub mod step;
+
+// Every thing that a cluster consists of, as data.
+pub mod component;
+
+// From what should be and what is to what will be done; and who does it on a host.
+pub mod agent;
+pub mod plan;
+
+// Runs a plan, shows it, and makes hosts to try it on.
+pub mod engine;
+pub mod lab;
+pub mod progress;
+
+// One file a verb.
+pub mod cli;

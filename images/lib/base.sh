@@ -9,11 +9,11 @@ base_key() {
 }
 
 build_base() { # TARGET
-    local root=$1 applet
+    local root=$1
     # "extract" unpacks without running maintainer scripts: nothing of the build's moment gets in, and neither perl
     # nor debconf has to be there. What the scripts would have done follows by hand.
     debian_root extract "$root" "${BASE_PACKAGES// /,}" --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr
-    cat $(find "$root/usr/share/ca-certificates" -name '*.crt' | LC_ALL=C sort) >"$root.crt"
+    find "$root/usr/share/ca-certificates" -name '*.crt' -print0 | LC_ALL=C sort -z | xargs -0 cat >"$root.crt"
     keep_only "$root/usr" bin sbin lib lib64
     keep_only "$root/usr/lib" x86_64-linux-gnu os-release
     rm -rf "$root"/usr/lib/x86_64-linux-gnu/{gconv,security,audit,engines-3,ossl-modules,perl*,e2fsprogs,sasl2,krb5,systemd}

@@ -16,14 +16,27 @@ layer_calico() {
     done
     other_name ../../../usr/bin/hypercalico opt/cni/bin/install install "$version"
 
+    # The only path at which its liveness check looks for BIRD's client; without it the pod is killed every minute.
+    other_name ../sbin/birdcl usr/bin/birdcl birdcl "${VERSION_OF[bird]}"
+
     # Files of a Go module are read-only and have no execute bit.
     cp -r --no-preserve=mode "$source/node/filesystem/etc" "$TREE/"
     cp -r --no-preserve=mode "$source/confd/etc/calico" "$TREE/etc/"
     install -D -m 755 -t "$TREE/usr/sbin" "$source"/node/filesystem/sbin/*
     chmod 755 "$TREE/etc/rc.local"
     find "$TREE/etc/service" -name run -exec chmod 755 {} +
-    find "$TREE" -name .gitkeep -o -name README.md | xargs rm -f
+    find "$TREE" '(' -name .gitkeep -o -name README.md ')' -delete
     stock_bird "$TREE/etc/calico/confd/templates"
+    quick_sessions "$TREE/etc/calico/confd/templates"
+}
+
+# quick_sessions TEMPLATES: how soon BIRD tries a neighbour that was not there yet. The template's 2 s and 5 s are most
+# of the time in which a restarted node has no routes; a reflector that is gone is asked once a second and node.
+quick_sessions() {
+    sed -i -e 's/^  connect delay time 2;$/  connect delay time 1;/' -e 's/^  connect retry time 5;$/  connect retry time 1;/' \
+        -e 's/^  error wait time 5,30;$/  error wait time 1,30;/' "$1/bird.cfg.template"
+    (($(grep -cE '^  (connect (delay|retry) time 1|error wait time 1,30);$' "$1/bird.cfg.template") == 3)) ||
+        die "the timers in Calico's BIRD template are not what lib/calico.sh expects"
 }
 
 # stock_bird TEMPLATES: Debian's BIRD does not know Calico's krt_tunnel, which chooses IPIP for a route; there is no

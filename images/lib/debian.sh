@@ -5,7 +5,7 @@ SUITE=bookworm
 # debian_sources: one-line sources of the host's own Debian archives (and no other vendor's).
 debian_sources() {
     apt-get indextargets --format '$(ORIGIN)|$(CODENAME)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        sed -n "s/^Debian|$SUITE[^|]*|//p" | LC_ALL=C sort -u
+        sed -n "s/^Debian|${SUITE}[^|]*|//p" | LC_ALL=C sort -u
 }
 
 # debian_versions PACKAGE…: what would be installed, which is what a root filesystem's cache key depends on.

@@ -1,5 +1,6 @@
 //! The API server and etcd, as an agent on a master reaches them over loopback: the edges that steps talk through.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use crate::facts::ObjectKey;
 
+mod dns;
 mod etcd;
 mod kubernetes;
 
@@ -37,6 +39,8 @@ pub trait Access: Send + Sync {
     async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>>;
     /// Members of this host's etcd, from a member that has a leader; `pki` is the folder with its certificates.
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>>;
+    /// The A record of a name, as this DNS server has it; the caller sets a limit to the wait.
+    async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr>;
 }
 
 /// The real cluster.
@@ -50,5 +54,9 @@ impl Access for RealAccess {
 
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
         RealEtcd::members(pki).await
+    }
+
+    async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
+        dns::resolve(server, name).await
     }
 }

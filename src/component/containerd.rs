@@ -24,7 +24,7 @@ impl Component for Containerd {
                 "socket": paths::CONTAINERD_SOCKET,
                 "image": release.image,
                 "may_raise_limits": input.facts.may_raise_limits,
-                "release_cni": format!("{}/opt/cni/bin", paths::CURRENT),
+                "release_cni": format!("{}{}", paths::CURRENT, paths::CNI_BIN),
                 "cni_bin": paths::CNI_BIN,
                 "cni_conf": paths::CNI_CONF,
                 "current": paths::CURRENT,

@@ -24,7 +24,7 @@ impl Component for KubeControllerManager {
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.cluster.release.image,
-                "kubeconfig": format!("{}/controller-manager.conf", paths::KUBERNETES),
+                "kubeconfig": paths::CONTROLLER_MANAGER_CONF,
                 "port": ports::CONTROLLER_MANAGER,
                 "pki": paths::PKI,
                 "cluster": input.cluster.inventory.cluster,

@@ -24,7 +24,7 @@ impl Component for KubeScheduler {
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.cluster.release.image,
-                "kubeconfig": format!("{}/scheduler.conf", paths::KUBERNETES),
+                "kubeconfig": paths::SCHEDULER_CONF,
                 "port": ports::SCHEDULER,
                 "pki": paths::PKI,
                 "cluster": input.cluster.inventory.cluster,

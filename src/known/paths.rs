@@ -10,6 +10,10 @@ pub const KUBERNETES: &str = "/etc/kubernetes";
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 /// Credentials that hold before RBAC does, and when it is broken; they lead to this master's own API server.
 pub const SUPER_ADMIN_CONF: &str = "/etc/kubernetes/super-admin.conf";
+/// kube-controller-manager's credentials.
+pub const CONTROLLER_MANAGER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
+/// kube-scheduler's credentials.
+pub const SCHEDULER_CONF: &str = "/etc/kubernetes/scheduler.conf";
 /// etcd's data.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 /// kubelet's state.

@@ -8,11 +8,6 @@ use ipnet::IpNet;
 use super::{Authority, CertificateSpec, Output, Usage};
 use crate::known::{names, paths, ports};
 
-/// kube-controller-manager's credentials.
-pub const CONTROLLER_MANAGER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
-/// kube-scheduler's credentials.
-pub const SCHEDULER_CONF: &str = "/etc/kubernetes/scheduler.conf";
-
 /// The group that the API server obeys without asking RBAC.
 const SUPER_ADMIN_GROUP: &str = "system:masters";
 /// The group to which the Node authoriser applies.
@@ -96,9 +91,9 @@ fn control_plane(input: &TableInput) -> Vec<CertificateSpec> {
             Authority::Cluster,
             "controller-manager",
             "system:kube-controller-manager",
-            conf(CONTROLLER_MANAGER_CONF),
+            conf(paths::CONTROLLER_MANAGER_CONF),
         ),
-        client(Authority::Cluster, "scheduler", "system:kube-scheduler", conf(SCHEDULER_CONF)),
+        client(Authority::Cluster, "scheduler", "system:kube-scheduler", conf(paths::SCHEDULER_CONF)),
     ]
 }
 

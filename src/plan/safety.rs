@@ -218,8 +218,10 @@ fn members(input: &Input<'_>) -> Vec<Problem> {
     lost.map(|master| Problem {
         host: master.name.clone(),
         message: "it is a member of etcd and its data is gone".to_string(),
-        fix: "restore /var/lib/etcd there from a copy, or replace the master: apply must not start it empty"
-            .to_string(),
+        fix: format!(
+            "restore {} there from a copy, or replace the master: apply must not start it empty",
+            paths::ETCD_DATA
+        ),
     })
     .collect()
 }

@@ -65,7 +65,7 @@ async fn fetch(machine: &Machine<'_>, folder: &Path, blob: &Blob) -> anyhow::Res
         bail!("the partial file was longer than the blob; it was removed");
     }
     if offset < blob.size {
-        let mut file = tokio::fs::File::from_std(file.into_file());
+        let mut file = fs_err::tokio::File::from_std(file);
         let written = machine.operator.blob(&blob.digest, offset, &mut file).await?;
         file.flush().await?;
         if offset + written != blob.size {

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::machine::Machine;
 
-/// How often a local fact is asked for: well below what a person notices, well above what asking costs.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How often a local fact is asked for: below what a person notices, above what asking costs a machine that is busy
+/// starting a cluster.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks until the answer is `Ok`; an `Err` is the reason why not yet. Past `limit` the last reason is the error.
 pub async fn until<T, F, A>(machine: &Machine<'_>, what: &str, limit: Duration, mut ask: F) -> anyhow::Result<T>
