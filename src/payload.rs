@@ -36,9 +36,13 @@ impl Source {
         if image.join("release.yaml").exists() {
             return Source::Image(image);
         }
-        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/barque");
-        let cache = std::env::var_os("BARQUE_CACHE").map_or_else(home, PathBuf::from);
-        Source::Cache(cache.join("releases"))
+        // The same variables decide in images/build.
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = || {
+            let home = || variable("HOME").unwrap_or_else(|| "/root".into()).join(".cache/barque");
+            variable("BARQUE_CACHE").unwrap_or_else(home)
+        };
+        Source::Cache(variable("BARQUE_RELEASES").unwrap_or_else(|| cache().join("releases")))
     }
 
     /// Versions that can be installed, sorted.

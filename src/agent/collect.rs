@@ -70,7 +70,10 @@ fn is_there(machine: &Machine<'_>, name: &str, modules: &BTreeSet<String>) -> bo
 
 fn sysctls(machine: &Machine<'_>, wanted: &[String]) -> BTreeMap<String, String> {
     let read = |name: &String| {
-        let text = fs_err::read_to_string(machine.path(&format!("/proc/sys/{}", name.replace('.', "/")))).ok()?;
+        let path = machine.path(&format!("/proc/sys/{}", name.replace('.', "/")));
+        // In a container the kernel shows values of the outer host, and marks them so that not even root writes them.
+        let writable = fs_err::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o200 != 0);
+        let text = fs_err::read_to_string(&path).ok().filter(|_| writable)?;
         Some((name.clone(), text.split_whitespace().collect::<Vec<_>>().join(" ")))
     };
     wanted.iter().filter_map(read).collect()

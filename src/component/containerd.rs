@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart, digest_of};
+use super::{Component, HostInput, HostPart, UnitPart, digest_of};
 use crate::known::paths;
 use crate::render::render;
 use crate::step::{CONTAINERD, FileSpec};
@@ -46,6 +46,8 @@ impl Component for Containerd {
         let digest = digest_of([config.as_str(), &unit, &program]);
         let unit_path = format!("{}/{CONTAINERD}", paths::UNITS);
         let files = vec![FileSpec::text(paths::CONTAINERD_CONFIG, config), FileSpec::text(unit_path, unit)];
-        Ok(HostPart { files, units: vec![(CONTAINERD, digest)], ..HostPart::default() })
+        let reads = files.iter().map(|file| file.path.clone()).collect();
+        let units = vec![UnitPart { name: CONTAINERD, digest, reads }];
+        Ok(HostPart { files, units, ..HostPart::default() })
     }
 }

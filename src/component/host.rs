@@ -10,9 +10,9 @@ use crate::step::FileSpec;
 /// Makes a bare host fit for a node.
 pub struct HostPreparation;
 
-/// overlay for containerd's snapshots; br_netfilter so that bridged traffic meets iptables; the rest for kube-proxy and
-/// Calico's rules, which load what they need only where they may.
-pub const MODULES: [&str; 2] = ["overlay", "br_netfilter"];
+/// overlay for containerd's snapshots; br_netfilter so that bridged traffic meets iptables; nf_conntrack now and not when
+/// kube-proxy's first rule loads it, so that its table has the right size from the start.
+pub const MODULES: [&str; 3] = ["overlay", "br_netfilter", CONNTRACK];
 
 /// Required by Kubernetes' network model (forwarding, bridged traffic), by kubelet (`protectKernelDefaults`' list) and by
 /// Calico (`rp_filter` not above 1 is read by Felix; 1 and 0 are fine, so it is left alone).
@@ -33,6 +33,7 @@ const AT_LEAST: [(&str, u64); 3] =
 /// One connection-tracking entry for each 16 KiB of memory is the kernel's own rule up to 4 GiB; four times that costs at
 /// most 2 % of memory when full, and a full table drops packets.
 const BYTES_PER_CONNECTION: u64 = 4096;
+const CONNTRACK: &str = "nf_conntrack";
 const CONNTRACK_MAX: &str = "net.netfilter.nf_conntrack_max";
 
 /// The names of all sysctls that are set or looked at.
@@ -73,14 +74,14 @@ fn sysctls(input: &HostInput<'_>) -> BTreeMap<&'static str, String> {
         }
     }
     let connections = (facts.memory / BYTES_PER_CONNECTION).clamp(131_072, 4_194_304);
-    // In a container the table is the outer host's: the kernel shows it and lets nobody write it.
-    if let Some(value) = there(CONNTRACK_MAX)
-        && facts.may_raise_limits
-    {
-        wanted.insert(CONNTRACK_MAX, value.max(connections).to_string());
-    }
     // Not there before br_netfilter is loaded, and then it is 1 by the kernel's default.
     wanted.retain(|name, _| *name == "net.bridge.bridge-nf-call-iptables" || facts.sysctls.contains_key(*name));
+    // Not there before its module is loaded, and then below what is wanted. Where the module is and the sysctl is not,
+    // the table is the outer host's (a node in a container), and nobody here may write it.
+    let connections_there = there(CONNTRACK_MAX);
+    if connections_there.is_some() || !facts.modules.contains(CONNTRACK) {
+        wanted.insert(CONNTRACK_MAX, connections_there.unwrap_or(0).max(connections).to_string());
+    }
     wanted
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Component, HostInput, HostPart, digest_of};
+use super::{Component, HostInput, HostPart, UnitPart, digest_of};
 use crate::known::{names, paths, ports};
 use crate::render::render;
 use crate::step::{FileSpec, KUBELET};
@@ -36,7 +36,11 @@ impl Component for Kubelet {
         let digest = digest_of([config.as_str(), &unit, &program]);
         let unit_path = format!("{}/{KUBELET}", paths::UNITS);
         let files = vec![FileSpec::text(paths::KUBELET_CONFIG, config), FileSpec::text(unit_path, unit)];
-        Ok(HostPart { files, units: vec![(KUBELET, digest)], ..HostPart::default() })
+        // A certificate that is new is read only at the next start, so the old one would be used to its end.
+        let certificates = [paths::KUBELET_CONF.to_string(), format!("{}/kubelet.crt", paths::PKI)];
+        let reads = files.iter().map(|file| file.path.clone()).chain(certificates).collect();
+        let units = vec![UnitPart { name: KUBELET, digest, reads }];
+        Ok(HostPart { files, units, ..HostPart::default() })
     }
 }
 

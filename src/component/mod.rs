@@ -121,8 +121,19 @@ pub struct HostPart {
     pub manifests: Vec<FileSpec>,
     /// Certificates.
     pub certificates: Vec<CertificateSpec>,
-    /// systemd units, with the digest of all that each reads at its start.
-    pub units: Vec<(&'static str, String)>,
+    /// systemd units.
+    pub units: Vec<UnitPart>,
+}
+
+/// A systemd unit, which must be started again when something that it reads at its start is new.
+#[derive(Debug)]
+pub struct UnitPart {
+    /// Such as `containerd.service`.
+    pub name: &'static str,
+    /// Digest of its program and its configuration.
+    pub digest: String,
+    /// Paths of all that it reads at its start and barque writes.
+    pub reads: Vec<String>,
 }
 
 /// What a component needs in the cluster.

@@ -57,7 +57,8 @@ pub struct HostFacts {
     pub swaps: Vec<String>,
     /// Of the modules that were asked for: those which are loaded or built in.
     pub modules: BTreeSet<String>,
-    /// Of the sysctls that were asked for: their values; those the kernel lacks are missing.
+    /// Of the sysctls that were asked for: their values; those that the kernel lacks, or lets nobody here write, are
+    /// missing.
     pub sysctls: BTreeMap<String, String>,
     /// All addresses of all interfaces.
     pub addresses: BTreeSet<IpAddr>,

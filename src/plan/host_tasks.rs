@@ -1,6 +1,6 @@
 //! What one host needs before it can be a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Plan;
@@ -8,7 +8,7 @@ use crate::component::{HostInput, HostPart};
 use crate::event::Phase;
 use crate::facts::HostFacts;
 use crate::known::paths;
-use crate::pki;
+use crate::pki::{self, CertificateSpec};
 use crate::release::Blob;
 use crate::secret::sha256_hex;
 use crate::step::{
@@ -33,22 +33,22 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i
     if !facts.swaps.is_empty() {
         push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
     }
-    if let Some(step) = files(facts, "configuration", &part.files) {
-        push(Phase::Hosts, step);
+    let mut stale = BTreeSet::new();
+    if let Some(step) = files(facts, "configuration", &part, &part.files) {
+        stale.extend(step.stale.clone());
+        push(Phase::Hosts, Step::WriteFiles(step));
     }
-    let issue = certificates(input, &part, now);
-    let kubelet_is_new =
-        issue.as_ref().is_some_and(|step| step.certificates.iter().any(|spec| spec.name.starts_with("kubelet")));
-    if let Some(step) = issue {
+    if let Some(step) = certificates(input, &part, now) {
+        stale.extend(step.stale.clone());
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
-    payload(input, &part, &mut push);
-    let manifests = files(facts, "static pods", &part.manifests);
+    payload(input, &part, &stale, &mut push);
+    let manifests = files(facts, "static pods", &part, &part.manifests);
     let control_plane_changes = manifests.is_some();
     if let Some(step) = manifests {
-        push(Phase::ControlPlane, step);
+        push(Phase::ControlPlane, Step::WriteFiles(step));
     }
-    if let Some(step) = unit(facts, &part, KUBELET, kubelet_is_new.then_some("its certificates are new")) {
+    if let Some(step) = unit(facts, &part, KUBELET, &stale) {
         push(Phase::ControlPlane, step);
     }
     let changes = plan.tasks.len() > first || control_plane_changes;
@@ -70,24 +70,36 @@ fn kernel(facts: &HostFacts, part: &HostPart) -> Option<Step> {
     needed.then_some(Step::PrepareKernel(PrepareKernel { modules, sysctls }))
 }
 
-fn files(facts: &HostFacts, purpose: &str, wanted: &[FileSpec]) -> Option<Step> {
+fn files(facts: &HostFacts, purpose: &str, part: &HostPart, wanted: &[FileSpec]) -> Option<WriteFiles> {
     let differs = |file: &&FileSpec| match facts.files.get(&file.path) {
         Some(there) => there.sha256 != file.digest() || there.mode != file.mode,
         None => true,
     };
     let files: Vec<FileSpec> = wanted.iter().filter(differs).cloned().collect();
-    (!files.is_empty()).then(|| Step::WriteFiles(WriteFiles { purpose: purpose.to_string(), files }))
+    let stale = readers(part, files.iter().map(|file| file.path.as_str()));
+    (!files.is_empty()).then(|| WriteFiles { purpose: purpose.to_string(), files, stale })
+}
+
+/// The units that read one of these paths at their start.
+fn readers<'a>(part: &HostPart, paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let paths: BTreeSet<&str> = paths.collect();
+    let readers = part.units.iter().filter(|unit| unit.reads.iter().any(|path| paths.contains(path.as_str())));
+    readers.map(|unit| unit.name.to_string()).collect()
+}
+
+/// Where a certificate is: facts go by it.
+fn path_of(spec: &CertificateSpec) -> &str {
+    match &spec.output {
+        pki::Output::Files { certificate, .. } => certificate,
+        pki::Output::Kubeconfig { path, .. } => path,
+    }
 }
 
 fn certificates(input: &HostInput<'_>, part: &HostPart, now: i64) -> Option<IssueCertificates> {
-    let mut step = IssueCertificates { certificates: Vec::new(), reasons: Vec::new() };
+    let mut step = IssueCertificates { certificates: Vec::new(), reasons: Vec::new(), stale: Vec::new() };
     for spec in &part.certificates {
-        let path = match &spec.output {
-            pki::Output::Files { certificate, .. } => certificate,
-            pki::Output::Kubeconfig { path, .. } => path,
-        };
         let authority = input.cluster.public.get(&format!("pki/{}", spec.authority.certificate_file()));
-        let reason = match input.facts.certificates.get(path) {
+        let reason = match input.facts.certificates.get(path_of(spec)) {
             None => Some("missing".to_string()),
             Some(Err(error)) => Some(error.clone()),
             Some(Ok(found)) => {
@@ -99,10 +111,11 @@ fn certificates(input: &HostInput<'_>, part: &HostPart, now: i64) -> Option<Issu
             step.reasons.push(reason);
         }
     }
+    step.stale = readers(part, step.certificates.iter().map(path_of));
     (!step.certificates.is_empty()).then_some(step)
 }
 
-fn payload(input: &HostInput<'_>, part: &HostPart, push: &mut impl FnMut(Phase, Step)) {
+fn payload(input: &HostInput<'_>, part: &HostPart, stale: &BTreeSet<String>, push: &mut impl FnMut(Phase, Step)) {
     let facts = input.facts;
     let release = input.cluster.release;
     let unpacked = facts.releases.get(&release.version) == Some(&sha256_hex(input.cluster.release_text.as_bytes()))
@@ -121,7 +134,7 @@ fn payload(input: &HostInput<'_>, part: &HostPart, push: &mut impl FnMut(Phase, 
         let text = input.cluster.release_text.to_string();
         push(Phase::Payload, Step::UnpackRelease(UnpackRelease { release: release.clone(), text }));
     }
-    if let Some(step) = unit(facts, part, CONTAINERD, None) {
+    if let Some(step) = unit(facts, part, CONTAINERD, stale) {
         push(Phase::Payload, step);
     }
     if !imported {
@@ -130,8 +143,8 @@ fn payload(input: &HostInput<'_>, part: &HostPart, push: &mut impl FnMut(Phase, 
     }
 }
 
-fn unit(facts: &HostFacts, part: &HostPart, name: &str, reason: Option<&str>) -> Option<Step> {
-    let (_, configuration) = part.units.iter().find(|(unit, _)| *unit == name)?;
+fn unit(facts: &HostFacts, part: &HostPart, name: &str, stale: &BTreeSet<String>) -> Option<Step> {
+    let configuration = &part.units.iter().find(|unit| unit.name == name)?.digest;
     let there = facts.units.get(name).cloned().unwrap_or_default();
     let started = facts.started.get(name);
     let reason = match (there.active, there.enabled, started) {
@@ -139,7 +152,8 @@ fn unit(facts: &HostFacts, part: &HostPart, name: &str, reason: Option<&str>) ->
         (_, false, _) => "it does not start at boot",
         (_, _, Some(digest)) if digest != configuration => "its configuration or program changed",
         (_, _, None) => "it may run with an old configuration",
-        _ => reason?,
+        _ if stale.contains(name) => "its files or certificates are new",
+        _ => return None,
     };
     Some(Step::StartUnit(StartUnit {
         unit: name.to_string(),

@@ -1,7 +1,7 @@
 //! The one image, into containerd, pinned so that kubelet's image collection never takes it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ impl ImportImage {
     }
 
     /// An OCI image layout as one tar, made on the fly from the blobs.
-    fn archive(&self, folder: &PathBuf, sink: &mut dyn Write) -> io::Result<()> {
+    fn archive(&self, folder: &Path, sink: &mut dyn Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(sink);
         let index = json!({
             "schemaVersion": 2,

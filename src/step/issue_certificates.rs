@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-use super::{LogSource, Machine};
+use super::{LogSource, Machine, start_unit};
 use crate::event::Outcome;
 use crate::pki::{self, CertificateSpec, Output};
 
@@ -16,6 +16,8 @@ pub struct IssueCertificates {
     pub certificates: Vec<CertificateSpec>,
     /// Why each is made, in the same order.
     pub reasons: Vec<String>,
+    /// Units that read one of them at their start and so no longer run with what is there.
+    pub stale: Vec<String>,
 }
 
 impl IssueCertificates {
@@ -52,6 +54,7 @@ impl IssueCertificates {
         }
         let signed = machine.operator.sign(requests).await?;
         ensure!(signed.len() == keys.len(), "the operator signed {} of {} requests", signed.len(), keys.len());
+        start_unit::forget(machine, &self.stale)?;
         for ((spec, key), answer) in self.certificates.iter().zip(&keys).zip(&signed) {
             match &spec.output {
                 Output::Files { certificate, key: key_path } => {

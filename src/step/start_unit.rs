@@ -59,6 +59,18 @@ impl StartUnit {
     }
 }
 
+/// Takes back that units run with what barque wrote, before something that they read changes: a run that is cut off
+/// before it starts them again leaves a state that says so.
+pub(super) fn forget(machine: &Machine<'_>, units: &[String]) -> anyhow::Result<()> {
+    for unit in units {
+        let path = machine.path(&format!("{}/{unit}", paths::STARTED));
+        if path.exists() {
+            fs_err::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 /// containerd's unit.
 pub const CONTAINERD: &str = "containerd.service";
 /// kubelet's unit.

@@ -75,10 +75,7 @@ impl UnpackRelease {
                 .filter(|program| program.layer == layer.name)
                 .map(|program| (program.path.as_str(), program))
                 .collect();
-            wanted.retain(|_, program| match &program.link {
-                Some(_) => false,
-                None => true,
-            });
+            wanted.retain(|_, program| program.link.is_none());
             if wanted.is_empty() {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LogSource, Machine, outcome};
+use super::{LogSource, Machine, outcome, start_unit};
 use crate::event::Outcome;
 use crate::secret::sha256_hex;
 
@@ -13,6 +13,8 @@ pub struct WriteFiles {
     pub purpose: String,
     /// In the order in which they are written.
     pub files: Vec<FileSpec>,
+    /// Units that read one of them at their start and so no longer run with what is there.
+    pub stale: Vec<String>,
 }
 
 /// One file.
@@ -71,6 +73,7 @@ impl WriteFiles {
     }
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
+        start_unit::forget(machine, &self.stale)?;
         let mut changed = false;
         for file in &self.files {
             changed |= match &file.content {
