@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::nodes::nodes;
 use super::{Common, say, tell};
 use crate::engine::{self, Report};
@@ -46,13 +46,13 @@ impl Apply {
         let recorder = Arc::new(Recorder::default());
         let screen: Arc<dyn Sink> = Arc::from(progress::sink(self.common.show.mode()));
         let sink: Arc<dyn Sink> = Arc::new(Tee::new(vec![screen, recorder.clone()]));
-        let mut context = Context::open(&self.common, sink)?;
+        let mut context = Context::open(&self.common, Purpose::Change, sink)?;
         let observed = context.observe().await?;
         let plan = context.plan(&observed)?;
         engine::admin_kubeconfig(&context.store, &context.vault, &context.inventory)?;
         if plan.is_empty() {
             self.say(&explain(&plan, false));
-            return Ok(0);
+            return if proof == Proof::Pod { self.finish(&context, &observed) } else { Ok(0) };
         }
         if !self.yes && !self.confirm(&plan)? {
             self.say("nothing was changed\n");
@@ -115,6 +115,10 @@ impl Apply {
         let path = super::context::kubeconfig_path(context)?;
         self.say(&nodes(&context.inventory, after));
         self.say(&format!("\nnext:  kubectl --kubeconfig {} get pods -A\n", path.display()));
+        if !on_path("kubectl") {
+            let own = format!("{}/usr/bin/kubectl --kubeconfig {}", paths::CURRENT, paths::ADMIN_CONF);
+            self.say(&format!("       (no kubectl here; each master has one: {own})\n"));
+        }
         self.say(&format!("       barque status -i {}\n", context.inventory_path.display()));
         Ok(0)
     }
@@ -127,6 +131,11 @@ impl Apply {
     fn summarise(&self, events: &[Event]) {
         tell(&progress::summary(events));
     }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Ends when the operator presses Ctrl-C or the process is told to end.

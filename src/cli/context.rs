@@ -18,6 +18,7 @@ use crate::host::Target;
 use crate::host::ssh::{Options, SshConnector};
 use crate::inventory::{self, Inventory, Mistake};
 use crate::payload::{Payload, Source};
+use crate::pki::Authority;
 use crate::plan::{self, Plan, Problem};
 use crate::step::{CONTAINERD, KUBELET};
 use crate::store::Store;
@@ -34,12 +35,11 @@ pub(super) struct Context {
 
 impl Context {
     /// Reads everything on the operator's side. Nothing is contacted; every mistake of the inventory is in one error.
-    pub(super) fn open(common: &Common, sink: Arc<dyn Sink>) -> anyhow::Result<Context> {
+    pub(super) fn open(common: &Common, purpose: Purpose, sink: Arc<dyn Sink>) -> anyhow::Result<Context> {
         let (inventory, payload) = read(&common.inventory)?;
         let folder = common.folder.clone().unwrap_or_else(|| folder_of(&common.inventory, &inventory.cluster));
-        let store = Store::open(&folder)?;
-        store.ensure(SystemTime::now())?;
-        let vault = Arc::new(Vault::open(&store, payload)?);
+        let (store, vault) = open_store(&folder, purpose, payload)?;
+        let vault = Arc::new(vault);
         let base = parent(&common.inventory);
         let targets = inventory.hosts.values().map(|host| (host.name.clone(), target(host, &base, &folder))).collect();
         let connector = Arc::new(SshConnector::new(Options::default()));
@@ -84,6 +84,35 @@ impl Context {
             observed,
         }
     }
+}
+
+/// What a verb wants of the cluster's folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing there changes, and another process may be at work in it.
+    Look,
+    /// This process alone may change it.
+    Change,
+}
+
+fn open_store(folder: &Path, purpose: Purpose, payload: Payload) -> anyhow::Result<(Store, Vault)> {
+    if purpose == Purpose::Change {
+        let store = Store::open(folder)?;
+        store.ensure(SystemTime::now())?;
+        let vault = Vault::open(&store, payload)?;
+        return Ok((store, vault));
+    }
+    let store = Store::view(folder);
+    if Authority::ALL.into_iter().all(|authority| store.authority(authority).is_ok()) {
+        let vault = Vault::open(&store, payload)?;
+        return Ok((store, vault));
+    }
+    // A cluster that was never applied has no keys yet. To look, keys of the moment do: a plan shows only digests. The
+    // vault has read them when their folder goes.
+    let moment = tempfile::tempdir()?;
+    let keys = Store::open(moment.path())?;
+    keys.ensure(SystemTime::now())?;
+    Ok((store, Vault::open(&keys, payload)?))
 }
 
 /// The inventory and the payload of its version.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::{Common, say};
 use crate::plan::explain;
 use crate::progress;
@@ -22,7 +22,7 @@ impl Plan {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let show = &self.common.show;
         let mode = if show.json() { progress::Mode::Quiet } else { show.mode() };
-        let mut context = Context::open(&self.common, Arc::from(progress::sink(mode)))?;
+        let mut context = Context::open(&self.common, Purpose::Look, Arc::from(progress::sink(mode)))?;
         let observed = context.observe().await?;
         let plan = context.plan(&observed)?;
         if show.json() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::nodes::nodes;
 use super::{Common, say};
 use crate::facts::Observation;
@@ -21,7 +21,7 @@ impl Status {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let show = &self.common.show;
         let mode = if show.json() { progress::Mode::Quiet } else { show.mode() };
-        let mut context = Context::open(&self.common, Arc::from(progress::sink(mode)))?;
+        let mut context = Context::open(&self.common, Purpose::Look, Arc::from(progress::sink(mode)))?;
         let observed = context.observe().await?;
         if show.json() {
             let answer = json!({"cluster": context.inventory.cluster, "observed": observed});

@@ -67,6 +67,8 @@ fn configuration(input: &HostInput<'_>) -> Value {
         "healthzPort": ports::KUBELET_HEALTH,
         "serializeImagePulls": false,
         "rotateCertificates": false,
+        // A control plane that waited for quorum must not wait five minutes more for its next attempt.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "30s"},
     });
     // Without workers the masters are all there is, so pods must run there.
     if input.is_master() && inventory.workers().next().is_some() {

@@ -28,7 +28,11 @@ pub const ALLOWED: &[Allowed] = &[
     allow("homes", "src/main.rs", "parses the arguments before there is anything else"),
     allow("names", "src/component/kube_controller_manager.rs", "it is called so"),
     allow("order-of-maps", "src/lab/", "Docker's API takes and gives hash maps; their order decides nothing"),
-    allow("panics", "src/pki/kubeconfig.rs", "structs of strings and lists always have a YAML text, as the line beside it says"),
+    allow(
+        "panics",
+        "src/pki/kubeconfig.rs",
+        "structs of strings and lists always have a YAML text, as the line beside it says",
+    ),
     allow("printing", "src/main.rs", "the last words of the process, and its errors"),
     allow("printing", "src/progress/bars.rs", "draws on the terminal, and this line came before there was a bar"),
     allow("printing", "src/proxy/", "the log of a static pod is its standard error"),
