@@ -30,7 +30,8 @@ impl Real {
         ensure!(status.leader() != 0, "etcd has no leader yet");
         let list = client.member_list().await.context("asking etcd for its members")?;
         let members = list.members().iter().map(|member| Member {
-            name: member.name().to_string(),
+            // In a static list a member has its name before it ever ran; its client URLs come with its first start.
+            name: if member.client_urls().is_empty() { String::new() } else { member.name().to_string() },
             peer_urls: member.peer_urls().to_vec(),
             learner: member.is_learner(),
         });

@@ -29,7 +29,8 @@ pub fn explain(plan: &Plan, verbose: bool) -> String {
                 let _ = writeln!(text, "  {}", task.phase.title());
                 phase = Some(task.phase);
             }
-            let _ = writeln!(text, "    {}", task.step.title());
+            let title = if hosts.len() > 1 { common_title(task) } else { task.step.title() };
+            let _ = writeln!(text, "    {title}");
             if verbose {
                 for line in task.step.details() {
                     let _ = writeln!(text, "        {line}");
@@ -51,16 +52,21 @@ fn groups(plan: &Plan, verbose: bool) -> Vec<(Vec<&str>, Vec<&Task>)> {
     }
     let mut groups: Vec<(Vec<&str>, Vec<&Task>)> = Vec::new();
     for (host, tasks) in by_host {
-        let words = |tasks: &[&Task]| -> Vec<String> {
-            tasks.iter().map(|task| task.step.title().replace(task.host.as_str(), "<host>")).collect()
-        };
-        let same = groups.iter_mut().find(|(_, there)| !verbose && words(there) == words(&tasks));
+        let titles = |tasks: &[&Task]| -> Vec<String> { tasks.iter().map(|task| common_title(task)).collect() };
+        let same = groups.iter_mut().find(|(_, there)| !verbose && titles(there) == titles(&tasks));
         match same {
             Some((hosts, _)) => hosts.push(host),
             None => groups.push((vec![host], tasks)),
         }
     }
     groups
+}
+
+/// A step's title for several hosts at once.
+fn common_title(task: &Task) -> String {
+    let title = task.step.title();
+    let words = title.split(' ').map(|word| if word == task.host { "<host>" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn counted(count: usize, word: &str) -> String {

@@ -23,8 +23,8 @@ pub(super) fn update(input: &Input<'_>, host: &Host, found: Option<&NodeFacts>) 
     }
     let none = NodeFacts::default();
     let there = found.unwrap_or(&none);
-    let recorded = there.annotations.get(names::OWNED_TAINTS_ANNOTATION).map(String::as_str).unwrap_or_default();
-    let recorded: BTreeSet<String> = recorded.split(',').filter(|text| !text.is_empty()).map(str::to_string).collect();
+    let recorded_labels = recorded(there, names::OWNED_LABELS_ANNOTATION);
+    let recorded = recorded(there, names::OWNED_TAINTS_ANNOTATION);
     let add_taints: BTreeSet<String> = taints.difference(&there.taints).cloned().collect();
     let stale = recorded.difference(&taints).filter(|taint| there.taints.contains(*taint));
     let remove_taints: BTreeSet<String> = stale.cloned().collect();
@@ -32,14 +32,24 @@ pub(super) fn update(input: &Input<'_>, host: &Host, found: Option<&NodeFacts>) 
     let wrong = wrong.or_else(|| {
         annotations.iter().find(|(key, value)| there.annotations.get(*key) != Some(value)).map(|(key, _)| key)
     });
+    let unwanted =
+        recorded_labels.into_iter().filter(|key| !labels.contains_key(key) && there.labels.contains_key(key));
+    let unwanted: Vec<String> = unwanted.collect();
     let reason = match (found, wrong) {
         (None, _) => "the node is new".to_string(),
+        (Some(_), Some(_)) if !unwanted.is_empty() => format!("take away label {}", unwanted.join(", ")),
         (Some(_), Some(key)) => format!("{key} differs"),
         (Some(_), None) if add_taints.is_empty() && remove_taints.is_empty() => return None,
         (Some(_), None) => "its taints differ".to_string(),
     };
     let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
     Some(UpdateNode { node: host.name.clone(), kubeconfig, labels, annotations, add_taints, remove_taints, reason })
+}
+
+/// What barque noted on the node as its own.
+fn recorded(node: &NodeFacts, annotation: &str) -> BTreeSet<String> {
+    let text = node.annotations.get(annotation).map(String::as_str).unwrap_or_default();
+    text.split(',').filter(|part| !part.is_empty()).map(str::to_string).collect()
 }
 
 fn labels(host: &Host) -> BTreeMap<String, String> {

@@ -30,7 +30,8 @@ const DEFINITION_LIMIT: Duration = Duration::from_secs(60);
 
 impl ApplyObjects {
     pub(super) fn title(&self) -> String {
-        format!("apply {} objects: {}", self.objects.len(), self.purpose)
+        let count = self.objects.len();
+        format!("apply {count} object{}: {}", if count == 1 { "" } else { "s" }, self.purpose)
     }
 
     pub(super) fn details(&self) -> Vec<String> {

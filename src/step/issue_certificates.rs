@@ -22,7 +22,8 @@ pub struct IssueCertificates {
 
 impl IssueCertificates {
     pub(super) fn title(&self) -> String {
-        format!("issue {} certificates", self.certificates.len())
+        let count = self.certificates.len();
+        format!("issue {count} certificate{}", if count == 1 { "" } else { "s" })
     }
 
     pub(super) fn details(&self) -> Vec<String> {

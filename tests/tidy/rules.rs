@@ -153,11 +153,12 @@ impl Order {
     pub fn read(library: &Source) -> Order {
         let mut groups = vec![BTreeSet::new()];
         for line in library.code.lines() {
-            match line.trim().strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) {
-                Some(module) => groups.last_mut().into_iter().for_each(|group| drop(group.insert(module.to_string()))),
-                // A comment of a group is blank here too, and does not begin a second one.
-                None if groups.last().is_some_and(|group| !group.is_empty()) => groups.push(BTreeSet::new()),
-                None => {}
+            let module = line.trim().strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'));
+            match (module, groups.last_mut()) {
+                (Some(module), Some(group)) => group.extend([module.to_string()]),
+                // A comment is blank here too, and does not begin a second group.
+                (None, Some(group)) if !group.is_empty() => groups.push(BTreeSet::new()),
+                _ => {}
             }
         }
         groups.retain(|group| !group.is_empty());

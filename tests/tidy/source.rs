@@ -52,7 +52,7 @@ impl Source {
         let whole = |offset: &usize| {
             let before = offset.checked_sub(1).and_then(|at| bytes.get(at));
             let after = bytes.get(offset + words.len());
-            !(joins(first) && joins(before)) && !(joins(last) && joins(after))
+            !(joins(first) && joins(before) || joins(last) && joins(after))
         };
         self.code.match_indices(words).map(|(offset, _)| offset).filter(whole).collect()
     }

@@ -1,0 +1,86 @@
+//! The labs that these tests make: nothing of them is left, however a test ends.
+
+use std::path::Path;
+
+use barque::lab::{self, Docker};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::cluster::Cluster;
+use crate::operator::{self, Ended};
+
+/// All labs of these tests have names that start so.
+const PREFIX: &str = "bt-";
+
+/// A Docker engine and a folder to work in.
+pub struct Labs {
+    runtime: Runtime,
+    docker: Docker,
+    folder: TempDir,
+}
+
+impl Labs {
+    /// Removes what an earlier run left.
+    pub fn open() -> Labs {
+        let runtime = Runtime::new().expect("a runtime starts");
+        let docker = runtime.block_on(lab::connect()).unwrap_or_else(|error| panic!("{error:#}"));
+        let folder = tempfile::Builder::new().prefix("barque-lab-test-").tempdir().expect("a temporary folder");
+        let labs = Labs { runtime, docker, folder };
+        labs.sweep();
+        labs
+    }
+
+    /// Where the operator works.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs barque there.
+    pub fn barque(&self, arguments: &[&str]) -> Ended {
+        operator::run(self.folder(), arguments)
+    }
+
+    /// Runs `barque apply` on a cluster's inventory.
+    pub fn apply(&self, inventory: &str) -> Ended {
+        self.barque(&["apply", "--yes", "-i", inventory])
+    }
+
+    /// Nodes with nothing but sshd.
+    pub fn bare(&self, name: &str, masters: usize, workers: usize) -> Cluster {
+        let (masters_text, workers_text) = (masters.to_string(), workers.to_string());
+        let counts = ["--masters", &masters_text, "--workers", &workers_text];
+        let ended = self.barque(&[&["lab", "up", "--bare", "--name", name], &counts[..]].concat()).expect(0);
+        Cluster::of(name, masters, workers, ended.took)
+    }
+
+    /// Takes the power from a node.
+    pub fn stop(&self, cluster: &Cluster, node: &str) {
+        self.runtime.block_on(lab::stop_node(&self.docker, &cluster.name, node)).unwrap();
+    }
+
+    /// Gives it back.
+    pub fn start(&self, cluster: &Cluster, node: &str) {
+        self.runtime.block_on(lab::start_node(&self.docker, &cluster.name, node)).unwrap();
+    }
+
+    /// Removes a lab.
+    pub fn down(&self, name: &str) {
+        let clusters = self.folder().join("clusters");
+        if let Err(error) = self.runtime.block_on(lab::down(&self.docker, name, &clusters)) {
+            println!("removing lab {name}: {error:#}");
+        }
+    }
+
+    fn sweep(&self) {
+        let labs = self.runtime.block_on(lab::list(&self.docker)).unwrap_or_default();
+        for lab in labs.iter().filter(|lab| lab.name.starts_with(PREFIX)) {
+            self.down(&lab.name);
+        }
+    }
+}
+
+impl Drop for Labs {
+    fn drop(&mut self) {
+        self.sweep();
+    }
+}

@@ -1,0 +1,134 @@
+//! A client that opens a new connection every 50 ms, as a process of its own in a node's network: this very program,
+//! started by `nsenter` with the argument `probe`. It needs nothing inside the node.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::node::docker;
+
+const PERIOD: Duration = Duration::from_millis(50);
+/// A client that waits longer would call the API away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One attempt. Times are milliseconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    pub path: String,
+    pub begun: u64,
+    pub ended: u64,
+    /// Why there was no answer 200.
+    pub error: Option<String>,
+}
+
+/// A probe that runs.
+pub struct Probe(Child);
+
+impl Probe {
+    /// Starts it in the network of a container, against the local proxy there.
+    pub fn start(container: &str, authority: &str) -> Probe {
+        let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
+        let program = std::env::current_exe().expect("this program has a path");
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg(program).args(["probe", "127.0.0.1:7443", authority]);
+        Probe(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts"))
+    }
+
+    /// Ends it and answers all attempts, in order of their start.
+    pub fn attempts(mut self) -> Vec<Attempt> {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().expect("the probe ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut attempts: Vec<Attempt> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a probe writes attempts")).collect();
+        attempts.sort_by_key(|attempt| attempt.begun);
+        attempts
+    }
+}
+
+/// Now, in milliseconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The status line of one request without credentials, from here.
+pub fn status(address: &str, authority: &str, path: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let answer = runtime.block_on(ask(address.parse().expect("an address"), &trust(authority), path));
+    answer.unwrap_or_else(|error| error.to_string())
+}
+
+/// The probe's process: ADDRESS and CA file. It ends with its input.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let [address, authority] = arguments else { return ExitCode::FAILURE };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(run(address.parse().expect("an address"), trust(authority)));
+    ExitCode::SUCCESS
+}
+
+fn trust(authority: &str) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    let pem = fs_err::read(authority).expect("the CA can be read");
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.expect("a certificate")).expect("a CA");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.expect("safe versions").with_root_certificates(roots).with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn run(address: SocketAddr, trust: TlsConnector) {
+    let mut ended = tokio::spawn(async { tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await });
+    let mut ticks = tokio::time::interval(PERIOD);
+    let mut attempts = tokio::task::JoinSet::new();
+    for number in 0u64.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut ended => break,
+        }
+        // Every fourth asks for more than an open door: /readyz needs an etcd with a leader.
+        let path = if number % 4 == 3 { "/readyz" } else { "/version" };
+        attempts.spawn(attempt(address, trust.clone(), path));
+    }
+    while let Some(attempt) = attempts.join_next().await {
+        let attempt = attempt.expect("an attempt does not panic");
+        println!("{}", serde_json::to_string(&attempt).expect("an attempt is JSON"));
+    }
+}
+
+async fn attempt(address: SocketAddr, trust: TlsConnector, path: &str) -> Attempt {
+    let begun = now();
+    let error = match tokio::time::timeout(PATIENCE, ask(address, &trust, path)).await {
+        Ok(Ok(status)) if status.contains(" 200 ") => None,
+        Ok(Ok(status)) => Some(status),
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    Attempt { path: path.into(), begun, ended: now(), error }
+}
+
+/// The status line.
+async fn ask(address: SocketAddr, trust: &TlsConnector, path: &str) -> std::io::Result<String> {
+    let stream = TcpStream::connect(address).await?;
+    let mut stream = trust.connect(ServerName::IpAddress(address.ip().into()), stream).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: kubernetes\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
+    let mut bytes = Vec::new();
+    while !bytes.contains(&b'\n') {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().trim().to_string())
+}
