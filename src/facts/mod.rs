@@ -80,7 +80,7 @@ pub struct HostFacts {
     pub started: BTreeMap<String, String>,
     /// Blobs of a payload that came whole: `sha256:…`.
     pub layers: BTreeSet<String>,
-    /// Images in containerd's namespace for kubelet: name and manifest digest.
+    /// Pinned images in containerd's namespace for kubelet: name and manifest digest.
     pub images: BTreeMap<String, String>,
     /// Version to digest of its release.yaml, for each release that was unpacked to its end.
     pub releases: BTreeMap<String, String>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::UnitFacts;
+use crate::known::names;
 
 /// Name servers of a resolv.conf that pods could use: no loopback address, since in a pod that is the pod itself.
 pub fn nameservers(resolv_conf: &str) -> Vec<IpAddr> {
@@ -63,10 +64,11 @@ pub fn units(text: &str) -> BTreeMap<String, UnitFacts> {
         .collect()
 }
 
-/// Names and manifest digests in the output of `ctr images list`.
+/// Names and manifest digests of the pinned images in the output of `ctr images list`. One that is not pinned does not
+/// count: an import that was cut off left it, and kubelet may delete it when the disk fills.
 pub fn images(text: &str) -> BTreeMap<String, String> {
     text.lines()
-        .skip(1)
+        .filter(|line| line.contains(names::PINNED_LABEL))
         .filter_map(|line| {
             let mut fields = line.split_whitespace();
             let (name, _kind, digest) = (fields.next()?, fields.next()?, fields.next()?);
@@ -126,8 +128,10 @@ mod tests {
 
     #[test]
     fn images_and_flags() {
-        let text = "REF TYPE DIGEST SIZE PLATFORMS LABELS\nbarque:v1 application/x sha256:ab 1 MiB linux/amd64 x\n";
-        assert_eq!(images(text)["barque:v1"], "sha256:ab");
+        let text = "REF TYPE DIGEST SIZE PLATFORMS LABELS\n\
+                    barque:v1 application/x sha256:ab 1 MiB linux/amd64 a=b,io.cri-containerd.pinned=pinned \n\
+                    barque:v2 application/x sha256:cd 1 MiB linux/amd64 io.cri-containerd.image=managed \n";
+        assert_eq!(images(text), BTreeMap::from([("barque:v1".to_string(), "sha256:ab".to_string())]));
         assert_eq!(
             initial_cluster("    - --initial-cluster=m1=https://a:2380\n").as_deref(),
             Some("m1=https://a:2380")

@@ -18,6 +18,8 @@ pub const REFLECTOR_LABEL: &str = "barque.io/route-reflector";
 pub const REFLECTOR_ANNOTATION: &str = "projectcalico.org/RouteReflectorClusterID";
 /// containerd's namespace for what kubelet runs.
 pub const CONTAINERD_NAMESPACE: &str = "k8s.io";
+/// Label, with its value, of an image that kubelet's collection of unused images must not take.
+pub const PINNED_LABEL: &str = "io.cri-containerd.pinned=pinned";
 /// The group that RBAC's cluster-admin binding names for barque's administrators.
 pub const ADMIN_GROUP: &str = "barque:cluster-admins";
 /// Annotation on a Node: keys of the labels that barque set there.

@@ -53,10 +53,12 @@ pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
         match input.observed.hosts.get(&host.name) {
             Some(Observation::Seen(facts)) => machine(&HostInput { cluster: *input, host, facts }, &mut add),
             Some(Observation::Unseen { reason }) => {
+                // The line begins with the host's name anyway, and the host's own words may be several lines.
+                let reason = reason.strip_prefix(&format!("{}: ", host.name)).unwrap_or(reason);
                 let (message, fix) = reason
                     .split_once("\nfix: ")
                     .unwrap_or((reason, "make the host reachable, or take it out of the inventory"));
-                add(message.to_string(), fix.to_string());
+                add(message.replace('\n', " "), fix.to_string());
             }
             None => add("it was not looked at".to_string(), "run the command again".to_string()),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,11 +47,9 @@ impl ApplyObjects {
         let (definitions, others): (Vec<&Value>, Vec<&Value>) =
             self.objects.iter().map(|(object, _)| object).partition(|object| is_definition(object));
         for group in [definitions, others] {
-            futures::stream::iter(group)
-                .map(|object| apply(machine, api.as_ref(), object))
-                .buffer_unordered(PARALLEL)
-                .try_collect::<Vec<()>>()
-                .await?;
+            let requests: Vec<_> =
+                group.into_iter().map(|object| apply(machine, api.as_ref(), object).boxed()).collect();
+            futures::stream::iter(requests).buffer_unordered(PARALLEL).try_collect::<Vec<()>>().await?;
         }
         // The plan names only objects that differ.
         Ok(Outcome::Changed)

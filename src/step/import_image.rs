@@ -49,7 +49,7 @@ impl ImportImage {
         if answer.code != 0 {
             bail!("ctr images import: exit code {}: {}", answer.code, last_lines(&answer.stderr, 20));
         }
-        let label = [&namespaced[..], &["label", &self.image, "io.cri-containerd.pinned=pinned"]].concat();
+        let label = [&namespaced[..], &["label", &self.image, names::PINNED_LABEL]].concat();
         machine.run(&ctr, &label).await?;
         Ok(Outcome::Changed)
     }

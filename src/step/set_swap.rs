@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LogSource, Machine, outcome};
 use crate::event::Outcome;
+use crate::facts::parse;
 
 /// Switches swap devices off and comments their lines in /etc/fstab out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +30,17 @@ impl SetSwap {
     }
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
-        for device in &self.devices {
-            machine.run("swapoff", &[device]).await?;
-        }
+        // The file first: a run that is cut off in between leaves a device on, and so is seen.
         let fstab = fs_err::read_to_string(machine.path("/etc/fstab")).unwrap_or_default();
         let edited = without_swap(&fstab);
-        let changed = edited != fstab && machine.write("/etc/fstab", edited.as_bytes(), 0o644)?;
-        Ok(outcome(changed || !self.devices.is_empty()))
+        let mut changed = edited != fstab && machine.write("/etc/fstab", edited.as_bytes(), 0o644)?;
+        // A device that is off already is an error to swapoff, and this step may run a second time.
+        let active = parse::swaps(&fs_err::read_to_string(machine.path("/proc/swaps")).unwrap_or_default());
+        for device in self.devices.iter().filter(|device| active.contains(device)) {
+            machine.run("swapoff", &[device]).await?;
+            changed = true;
+        }
+        Ok(outcome(changed))
     }
 }
 

@@ -75,10 +75,10 @@ fn spoil_the_operator_s_files(labs: &Labs, cluster: &Cluster) {
     let (w4, w6) = (cluster.address("w4"), cluster.address("w6"));
     let path = labs.folder().join(&cluster.inventory);
     let text = fs_err::read_to_string(&path).unwrap();
-    let of = |address: &str| format!("address: {address}");
+    let nobody = format!("{}.199", w6.rsplit_once('.').expect("an address has dots").0);
     let spoiled = text
-        .replace(&format!("{},", of(&w4)), &format!("{}, ssh: {{user: ops}},", of(&w4)))
-        .replace(&format!("{},", of(&w6)), &format!("{}9, ssh: {{address: {w6}}},", of(&w6)));
+        .replace(&format!("address: {w4},"), &format!("address: {w4}, ssh: {{user: ops}},"))
+        .replace(&format!("address: {w6},"), &format!("address: {nobody}, ssh: {{address: {w6}}},"));
     assert_eq!(spoiled.matches("ssh: {").count(), text.matches("ssh: {").count() + 2, "{spoiled}");
     fs_err::write(&path, spoiled).unwrap();
 

@@ -1,6 +1,7 @@
 //! A connection that breaks while a layer is on its way: it is made again, and the layer goes on where it was.
 
 use barque::event::Event;
+use barque::payload::Source;
 
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -8,19 +9,17 @@ use crate::node::shell;
 use crate::operator;
 use crate::suite::Notes;
 
-/// Waits until some megabytes of a layer have come, kills the session's process, and says how many bytes there are.
+/// The layer in whose middle the connection is cut: the largest.
+const LAYER: &str = "kubernetes";
+
+/// Waits until some megabytes of the layer have come, kills the session's process, and says how many bytes there are.
 const CUT: &str = r#"
-while :; do
-    for part in /var/lib/barque/layers/*.part; do
-        [ -e "$part" ] || continue
-        [ "$(stat -c %s "$part")" -gt 8000000 ] || continue
-        pkill -KILL -f '^sshd: root'
-        sleep 0.3
-        stat -c %s "$part"
-        exit 0
-    done
-    sleep 0.01
-done
+until [ -e "$part" ]; do sleep 0.01; done
+session=$(pgrep -f '^sshd: root')
+until [ "$(stat -c %s "$part")" -gt 8000000 ]; do sleep 0.005; done
+kill -KILL $session
+sleep 0.3
+stat -c %s "$part"
 "#;
 
 pub fn is_resumed(labs: &Labs, notes: &mut Notes) -> Cluster {
@@ -28,7 +27,11 @@ pub fn is_resumed(labs: &Labs, notes: &mut Notes) -> Cluster {
     let arguments = ["apply", "--yes", "--output", "json", "-i", &cluster.inventory];
     let running = operator::start(labs.folder(), &arguments);
     let victim = cluster.container("w1");
-    let kept: u64 = shell(&victim, &format!("timeout 120 sh -c '{}'", CUT.replace('\'', r"'\''"))).parse().unwrap();
+    let release = Source::find().open(None).expect("the payload is there").release;
+    let layer = release.layers.iter().find(|layer| layer.name == LAYER).expect("a layer of that name");
+    let name = layer.digest.trim_start_matches("sha256:");
+    let kept: u64 = shell(&victim, &format!("part=/var/lib/barque/layers/{name}.part\n{CUT}")).parse().unwrap();
+    assert!(kept < layer.size, "the whole layer had come before the connection was cut");
     let ended = running.wait().expect(0);
     cluster.took = ended.took;
 
@@ -45,7 +48,7 @@ pub fn is_resumed(labs: &Labs, notes: &mut Notes) -> Cluster {
     let broken = of_w1.iter().position(|event| matches!(event, Event::Reconnecting { .. }));
     let broken = broken.expect("an event says that the connection of w1 was lost");
     let sent = of_w1[broken..].iter().find_map(|event| match event {
-        Event::Progress { done, total, .. } if *total > 8_000_000 => Some(*done),
+        Event::Progress { done, total, .. } if *total == layer.size => Some(*done),
         _ => None,
     });
     let first = sent.expect("the layer's progress is told after the connection came back");

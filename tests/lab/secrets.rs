@@ -71,9 +71,13 @@ pub fn are_not_for_everyone(labs: &Labs, cluster: &Cluster) {
     assert!(me.text().starts_with("system:node:w1 ") && me.text().contains("system:nodes"), "{}", me.text());
     refused(&node(&["get", "secrets", "-A"]), &["system:node:w1", "cannot list resource \"secrets\""]);
     refused(&node(&["get", "secret", "bt-secret"]), &["system:node:w1", "no relationship found"]);
-    refused(&node(&["label", "node", "m1", "bt=1"]), &["not allowed to modify node \"m1\""]);
+    refused(&node(&["label", "node", "m1", "bt=1"]), &["only its own Node object"]);
+    let other = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"m1","labels":{"bt":"1"}}}"#;
+    let arguments = ["replace", "--raw", "/api/v1/nodes/m1", "-f", "-"];
+    let replaced = cluster.kubectl_on("w1", "/etc/kubernetes/kubelet.conf", &arguments, other);
+    refused(&replaced, &["not allowed to modify node \"m1\""]);
     let promoted = node(&["label", "node", "w1", "node-role.kubernetes.io/control-plane="]);
-    refused(&promoted, &["not allowed to set the following labels"]);
+    refused(&promoted, &["is not allowed to modify labels: node-role.kubernetes.io/control-plane"]);
     refused(&node(&["delete", "node", "m1"]), &["Forbidden"]);
     let own = node(&["get", "node", "w1", "-o", "name"]);
     assert_eq!(own.text(), "node/w1", "{}", own.stderr);
