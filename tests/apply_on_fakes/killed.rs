@@ -1,0 +1,128 @@
+//! An operator who is killed or interrupted at any moment, and starts again.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use barque::engine::Report;
+use barque::plan::explain;
+
+use super::fakes::world::World;
+use super::operator::{Office, Tap, pipes};
+use super::print::Print;
+
+/// Every so many events a trial kills there. A prime, so that over the hosts' lanes all kinds of moments are met.
+const STRIDE: usize = 7;
+
+/// One life: everything in it, agents included, ends at once with the future, wherever it is.
+fn live<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // Dropping the runtime waits for what runs on threads of its own, such as unpacking: no two lives overlap.
+    runtime.block_on(life)
+}
+
+fn finish(office: &Office, world: &World) -> Report {
+    live(office.apply(world, &Tap::new()))
+}
+
+fn check(office: &Office, world: &World, reference: &Print, when: &str) {
+    let plan = live(office.planned(world));
+    assert!(plan.is_empty(), "{when}: {}", explain(&plan, true));
+    let print = Print::of(world);
+    print.holds(office);
+    let differences = print.differences(reference);
+    assert!(differences.is_empty(), "{when}: another state than without a kill:\n{}", differences.join("\n"));
+}
+
+#[test]
+fn killed_after_any_event_the_next_run_ends_in_the_same_state() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    let tap = Tap::new();
+    let report = live(office.apply(&world, &tap));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    let reference = Print::of(&world);
+    let events = tap.events().len();
+    assert!(events > 100, "only {events} events");
+    let next = AtomicUsize::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let moment = next.fetch_add(STRIDE, Ordering::Relaxed);
+                    if moment >= events {
+                        break;
+                    }
+                    kill_at(&office, moment, &reference);
+                }
+            });
+        }
+    });
+}
+
+fn kill_at(office: &Office, moment: usize, reference: &Print) {
+    let (world, _folder) = office.world();
+    let tap = Tap::new();
+    live(async {
+        tokio::select! {
+            () = tap.reached(moment) => {}
+            _ = office.apply(&world, &tap) => {}
+        }
+    });
+    let report = finish(office, &world);
+    assert!(report.failures.is_empty(), "killed after {moment} events: {report:#?}");
+    check(office, &world, reference, &format!("killed after {moment} events"));
+}
+
+#[test]
+fn killed_again_and_again_it_still_gets_there() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    let (mut kills, mut patience) = (0, 25);
+    loop {
+        let tap = Tap::new();
+        let ended = live(async {
+            tokio::select! {
+                () = tap.reached(patience) => None,
+                report = office.apply(&world, &tap) => Some(report),
+            }
+        });
+        match ended {
+            Some(report) => break assert!(report.failures.is_empty(), "{report:#?}"),
+            None => (kills, patience) = (kills + 1, patience + 5),
+        }
+        assert!(kills < 60, "no end after {kills} kills");
+    }
+    assert!(kills >= 3, "only {kills} kills");
+    let plan = live(office.planned(&world));
+    assert!(plan.is_empty(), "{}", explain(&plan, true));
+    Print::of(&world).holds(&office);
+}
+
+#[test]
+fn an_interrupted_run_ends_what_it_began_and_gives_up_waits() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    // No kubelet ever starts on m3, so the others would wait for etcd there.
+    world.with("m3", |machine| machine.units.clear());
+    let tap = Tap::new();
+    let report = live(async {
+        let mut fleet = office.fleet(pipes(&world), &tap);
+        let observed = office.observe(&mut fleet).await;
+        let mut plan = office.plan(&observed).unwrap();
+        plan.tasks.iter_mut().filter(|task| task.host == "m3").for_each(|task| task.after = vec![task.id + 1]);
+        let waits =
+            tap.seen(|event| matches!(event, barque::event::Event::Started { title, .. } if title == "wait for etcd"));
+        office.run_until(&mut fleet, &plan, waits).await
+    });
+    assert!(report.interrupted && report.failures.is_empty(), "{report:#?}");
+    let started = tap.started();
+    assert!(!started.contains_key("m3"), "nothing of m3 was to begin");
+    assert!(started["m1"].iter().all(|title| title != "wait for kube-apiserver"), "{:?}", started["m1"]);
+    let ended = tap.events().into_iter().any(|event| matches!(event, barque::event::Event::Ended { ok: false, .. }));
+    assert!(ended, "an interrupted run is no success");
+
+    let report = finish(&office, &world);
+    assert!(report.failures.is_empty(), "{report:#?}");
+    let plan = live(office.planned(&world));
+    assert!(plan.is_empty(), "{}", explain(&plan, true));
+}

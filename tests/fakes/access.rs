@@ -1,0 +1,112 @@
+//! Ways to the one API server and to etcd, from one machine, with the credentials that lie there.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use async_trait::async_trait;
+use barque::cluster::{Access, Api, Member};
+use barque::facts::ObjectKey;
+use barque::pki;
+use serde_json::{Value, json};
+
+use super::world::{State, World};
+
+/// The doors of one machine.
+pub struct Doors {
+    pub world: World,
+    pub host: String,
+}
+
+#[async_trait]
+impl Access for Doors {
+    async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>> {
+        let text = fs_err::read_to_string(kubeconfig)?;
+        let (server, authority, certificate) = pki::certificate_in_kubeconfig(&text).context("no kubeconfig")?;
+        Ok(Box::new(Client { world: self.world.clone(), host: self.host.clone(), server, authority, certificate }))
+    }
+
+    async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
+        fs_err::read(pki.join("apiserver-etcd-client.crt"))?;
+        self.world.settle();
+        self.world.look(|state| {
+            ensure!(state.etcd_runs(&self.host), "connecting to etcd on this host: connection refused");
+            ensure!(state.has_leader(), "etcd has no leader yet");
+            Ok(state.members())
+        })
+    }
+
+    async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
+        self.world.settle();
+        self.world.look(|state| state.resolve(&self.host, server, name))
+    }
+}
+
+/// One client with one user's credentials.
+struct Client {
+    world: World,
+    host: String,
+    server: String,
+    authority: String,
+    certificate: String,
+}
+
+impl Client {
+    /// Does something in the API, if an API server is reached, trusts the user, and lets him.
+    fn ask<T>(
+        &self,
+        own_node: Option<&ObjectKey>,
+        act: impl FnOnce(&mut State) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.world.settle();
+        self.world.look(|state| {
+            let master = state.api_server_for(&self.host, &self.server)?;
+            let trusted = fs_err::read_to_string(state.machines[&master].path("/etc/kubernetes/pki/ca.crt"))?;
+            ensure!(trusted == self.authority, "tls: unknown authority of the API server on {master}");
+            let user = pki::inspect(&self.certificate)?;
+            ensure!(user.issuer_key_id == pki::authority_key_id(&trusted)?, "401 Unauthorized: {}", user.common_name);
+            let is_admin = user.organizations.iter().any(|group| group == "system:masters");
+            let node = own_node
+                .is_some_and(|key| key.kind == "Node" && user.common_name == format!("system:node:{}", key.name));
+            ensure!(is_admin || node, "403 Forbidden: {} may not do this", user.common_name);
+            act(state)
+        })
+    }
+}
+
+#[async_trait]
+impl Api for Client {
+    async fn apply(&self, object: &Value) -> anyhow::Result<Value> {
+        self.ask(None, |state| state.objects.apply(object))
+    }
+
+    async fn get(&self, key: &ObjectKey) -> anyhow::Result<Option<Value>> {
+        self.ask(Some(key), |state| Ok(state.objects.get(key).cloned()))
+    }
+
+    async fn list(&self, api_version: &str, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>> {
+        let wanted = selector.split_once('=');
+        let carries = |object: &Value| wanted.is_none_or(|(key, value)| object["metadata"]["labels"][key] == value);
+        let all = self.ask(None, |state| Ok(state.objects.of_kind(kind)))?;
+        Ok(all.into_iter().filter(|object| object["apiVersion"] == api_version && carries(object)).collect())
+    }
+
+    async fn replace(&self, object: &Value) -> anyhow::Result<Value> {
+        self.ask(None, |state| state.objects.replace(object))
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()> {
+        self.ask(None, |state| {
+            state.objects.delete(key);
+            Ok(())
+        })
+    }
+
+    async fn text(&self, path: &str) -> anyhow::Result<String> {
+        match path {
+            "/readyz" => self.ask(None, |_| Ok("ok".to_string())),
+            "/version" => self.ask(None, |state| Ok(json!({"gitVersion": state.version}).to_string())),
+            other => bail!("404: {other}"),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One machine: a folder that looks like a root, and what systemd and containerd would know.
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use barque::component::looked_for;
+use barque::inventory::{Host, Role};
+
+/// A unit as systemd knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unit {
+    pub active: bool,
+    pub enabled: bool,
+    /// Starts so far.
+    pub starts: usize,
+}
+
+/// What a program is told to do wrong: the beginning of its command line, and what it says.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub command: String,
+    pub says: String,
+}
+
+/// A machine that is switched on.
+pub struct Machine {
+    pub name: String,
+    pub role: Role,
+    pub address: String,
+    pub root: PathBuf,
+    pub units: BTreeMap<String, Unit>,
+    /// Name to digest of its manifest; only pinned images stay for long.
+    pub images: BTreeMap<String, String>,
+    pub pinned: Vec<String>,
+    /// Command lines so far.
+    pub commands: Vec<String>,
+    pub fault: Option<Fault>,
+    /// The journal of every unit.
+    pub journal: String,
+    pub socket: Option<UnixListener>,
+}
+
+impl Machine {
+    /// A bare machine with Debian 12 in an empty folder. It has swap, as installers of distributions leave it.
+    pub fn bare(host: &Host, root: &Path) -> Machine {
+        let write = |path: &str, text: &str| {
+            let path = root.join(path.trim_start_matches('/'));
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        };
+        write("/proc/sys/kernel/osrelease", "6.1.0-31-amd64\n");
+        write("/proc/sys/kernel/hostname", &format!("{}\n", host.name));
+        write("/proc/modules", "ext4 1 1 - Live 0x0\n");
+        write("/proc/meminfo", "MemTotal:        8000000 kB\n");
+        write("/proc/self/status", "CapBnd:\t000001ffffffffff\n");
+        write("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n");
+        let trie = format!("  |-- 127.0.0.1\n   /32 host LOCAL\n  |-- {}\n   /32 host LOCAL\n", host.address);
+        write("/proc/net/fib_trie", &trie);
+        let (_, sysctls) = looked_for();
+        for name in sysctls.iter().filter(|name| !name.contains("bridge") && !name.contains("conntrack")) {
+            write(&format!("/proc/sys/{}", name.replace('.', "/")), "0\n");
+        }
+        write("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+        write("/etc/os-release", "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n");
+        write("/etc/machine-id", &format!("id of {}\n", host.name));
+        write("/etc/resolv.conf", "nameserver 10.0.0.2\n");
+        write("/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n");
+        fs_err::create_dir_all(root.join("run/systemd/system")).unwrap();
+        Machine {
+            name: host.name.clone(),
+            role: host.role,
+            address: host.address.to_string(),
+            root: root.to_path_buf(),
+            units: BTreeMap::new(),
+            images: BTreeMap::new(),
+            pinned: Vec::new(),
+            commands: Vec::new(),
+            fault: None,
+            journal: String::new(),
+            socket: None,
+        }
+    }
+
+    /// Where an absolute path of the machine is.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+
+    pub fn text(&self, absolute: &str) -> Option<String> {
+        fs_err::read_to_string(self.path(absolute)).ok()
+    }
+
+    fn is_active(&self, unit: &str) -> bool {
+        self.units.get(unit).is_some_and(|unit| unit.active)
+    }
+
+    /// kubelet works: it and containerd run, and it has credentials.
+    pub fn has_kubelet(&self) -> bool {
+        self.is_active("kubelet.service")
+            && self.is_active("containerd.service")
+            && self.path("/etc/kubernetes/kubelet.conf").exists()
+            && self.path("/etc/kubernetes/pki/kubelet.crt").exists()
+    }
+
+    /// A static pod runs: kubelet works, its manifest is there, its image was imported, and what it mounts is there.
+    pub fn runs(&self, pod: &str) -> bool {
+        if !self.has_kubelet() {
+            return false;
+        }
+        // Read as text: this is asked thousands of times, and YAML takes its time.
+        let Some(manifest) = self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")) else { return false };
+        let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: "));
+        let mounts = manifest.lines().filter_map(|line| line.split_once("hostPath: {path: ")?.1.split_once(", type: "));
+        let there = |(path, kind): (&str, &str)| match kind.trim_end_matches('}') {
+            "File" => self.path(path).is_file(),
+            "Directory" => self.path(path).is_dir(),
+            _ => true,
+        };
+        image.is_some_and(|image| self.images.contains_key(image)) && mounts.into_iter().all(there)
+    }
+}

@@ -1,0 +1,210 @@
+//! All machines and what they make up together: etcd's quorum, API servers, nodes, workloads.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, bail, ensure};
+use barque::agent::{Edges, serve};
+use barque::cluster::Member;
+use barque::facts::{ObjectKey, parse};
+use barque::inventory::{Inventory, Role};
+use barque::pki::table::service_ip;
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+
+use super::access::Doors;
+use super::machine::Machine;
+use super::objects::Objects;
+use super::runner::Programs;
+
+/// The data centre; clones are the same one.
+#[derive(Clone)]
+pub struct World(Arc<Mutex<State>>);
+
+/// What there is.
+pub struct State {
+    pub machines: BTreeMap<String, Machine>,
+    pub objects: Objects,
+    /// What the API server says of itself.
+    pub version: String,
+    services: ipnet::IpNet,
+    domain: String,
+}
+
+impl World {
+    /// A bare machine for each host of the inventory, each in a folder of its own below `folder`.
+    pub fn bare(inventory: &Inventory, version: &str, folder: &Path) -> World {
+        let machine = |host: &barque::inventory::Host| Machine::bare(host, &folder.join(&host.name));
+        let machines = inventory.hosts.values().map(|host| (host.name.clone(), machine(host)));
+        World(Arc::new(Mutex::new(State {
+            machines: machines.collect(),
+            objects: Objects::default(),
+            version: version.to_string(),
+            services: inventory.network.services,
+            domain: inventory.network.domain.clone(),
+        })))
+    }
+
+    pub fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    pub fn with<T>(&self, host: &str, act: impl FnOnce(&mut Machine) -> T) -> T {
+        self.look(|state| act(state.machines.get_mut(host).unwrap()))
+    }
+
+    /// Lets everything happen that follows from what there is.
+    pub fn settle(&self) {
+        self.look(State::settle);
+    }
+
+    /// What an agent on a host works on.
+    pub fn edges(&self, host: &str) -> Edges {
+        let root = self.with(host, |machine| machine.root.clone());
+        let (world, host) = (self.clone(), host.to_string());
+        Edges {
+            root,
+            runner: Box::new(Programs { world: world.clone(), host: host.clone() }),
+            access: Box::new(Doors { world, host }),
+        }
+    }
+
+    /// Starts an agent of a host at the far end of a pipe.
+    pub fn start_agent(&self, host: &str, stream: DuplexStream) {
+        let edges = self.edges(host);
+        tokio::spawn(async move {
+            let (reader, writer) = tokio::io::split(stream);
+            // The operator sees the end of the stream; there is nobody else to tell.
+            let _ = serve(&edges, reader, Box::new(writer)).await;
+        });
+    }
+}
+
+impl State {
+    fn masters(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values().filter(|machine| machine.role == Role::Master)
+    }
+
+    pub fn etcd_runs(&self, host: &str) -> bool {
+        self.machines.get(host).is_some_and(|machine| machine.role == Role::Master && machine.runs("etcd"))
+    }
+
+    /// More than half of the members that a running one names do run, with one authority.
+    pub fn has_leader(&self) -> bool {
+        let running: Vec<&Machine> = self.masters().filter(|machine| machine.runs("etcd")).collect();
+        let list = running.first().and_then(|machine| machine.text("/etc/kubernetes/manifests/etcd.yaml"));
+        let members = list.and_then(|text| parse::initial_cluster(&text)).map_or(0, |list| list.split(',').count());
+        let authority = |machine: &Machine| machine.text("/etc/kubernetes/pki/etcd/ca.crt");
+        let agree = running.iter().filter(|machine| authority(machine) == authority(running[0])).count();
+        agree * 2 > members
+    }
+
+    /// The members that have started, as they know themselves, and the others without a name.
+    pub fn members(&self) -> Vec<Member> {
+        let member = |machine: &Machine| Member {
+            name: if machine.path("/var/lib/etcd/member").exists() { machine.name.clone() } else { String::new() },
+            peer_urls: vec![format!("https://{}:2380", machine.address)],
+            learner: false,
+        };
+        self.masters().map(member).collect()
+    }
+
+    fn api_server_runs(&self, host: &str) -> bool {
+        self.etcd_runs(host) && self.has_leader() && self.machines[host].runs("kube-apiserver")
+    }
+
+    /// The master whose API server answers a client of a host: its own, or any through the local proxy.
+    pub fn api_server_for(&self, host: &str, server: &str) -> anyhow::Result<String> {
+        match server {
+            "https://127.0.0.1:6443" => {
+                ensure!(self.api_server_runs(host), "connecting to {server}: connection refused");
+                Ok(host.to_string())
+            }
+            "https://127.0.0.1:7443" => {
+                ensure!(self.machines[host].runs("api-proxy"), "connecting to {server}: connection refused");
+                let master = self.masters().find(|machine| self.api_server_runs(&machine.name));
+                Ok(master.with_context(|| format!("{server}: no API server answers"))?.name.clone())
+            }
+            other => bail!("{other} is nowhere"),
+        }
+    }
+
+    pub fn resolve(&self, host: &str, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
+        let object =
+            |kind: &str, name: &str| self.objects.of_kind(kind).into_iter().find(|one| one["metadata"]["name"] == name);
+        let service = object("Service", "kube-dns").context("there is no service kube-dns")?;
+        ensure!(service["spec"]["clusterIP"] == server.to_string(), "{server} is not the DNS service");
+        let proxy = object("DaemonSet", "kube-proxy").context("there is no kube-proxy")?;
+        ensure!(proxy["status"]["numberAvailable"].as_u64() > Some(0), "kube-proxy does not run");
+        let dns = object("Deployment", "coredns").context("there is no coredns")?;
+        ensure!(dns["status"]["availableReplicas"].as_u64() > Some(0), "coredns does not run");
+        ensure!(self.is_ready(host), "the pod network does not reach {host}");
+        ensure!(name == format!("kubernetes.default.svc.{}", self.domain), "there is no {name}");
+        Ok(service_ip(&self.services))
+    }
+
+    fn is_ready(&self, host: &str) -> bool {
+        let nodes = self.objects.of_kind("Node");
+        let node = nodes.iter().find(|node| node["metadata"]["name"] == host);
+        node.is_some_and(|node| node["status"]["conditions"][0]["status"] == "True")
+    }
+
+    fn settle(&mut self) {
+        for machine in self.masters().filter(|machine| machine.runs("etcd")) {
+            fs_err::create_dir_all(machine.path("/var/lib/etcd/member")).unwrap();
+        }
+        let reached: Vec<String> = self.machines.keys().cloned().collect();
+        let reached = reached.into_iter().filter(|host| self.api_server_for(host, "https://127.0.0.1:7443").is_ok());
+        for host in reached.collect::<Vec<_>>() {
+            self.settle_node(&host);
+        }
+        let nodes = self.objects.of_kind("Node").len();
+        let ready = self.machines.keys().filter(|host| self.is_ready(host)).count();
+        let workloads: Vec<(ObjectKey, Value)> = self
+            .objects
+            .all()
+            .filter(|(key, _)| key.api_version == "apps/v1")
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        for (key, object) in workloads {
+            let generation = &object["metadata"]["generation"];
+            let status = match key.kind.as_str() {
+                "DaemonSet" => json!({"observedGeneration": generation, "desiredNumberScheduled": nodes,
+                    "updatedNumberScheduled": nodes, "numberAvailable": ready}),
+                _ => {
+                    let replicas = if ready > 0 { object["spec"]["replicas"].clone() } else { 0.into() };
+                    json!({"observedGeneration": generation, "updatedReplicas": replicas, "availableReplicas": replicas})
+                }
+            };
+            self.objects.set_status(&key, status);
+        }
+    }
+
+    /// What kubelet does: registers its node, and reports it ready when the pod network is there.
+    fn settle_node(&mut self, host: &str) {
+        let machine = &self.machines[host];
+        let metadata = json!({
+            "name": host, "labels": {"kubernetes.io/hostname": host}, "annotations": {"kubelet": "its own"},
+        });
+        let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": []}});
+        let key = ObjectKey::of(&node);
+        if self.objects.get(&key).is_none() {
+            let config = machine.text("/var/lib/kubelet/config.yaml").unwrap_or_default();
+            let config: Value = serde_yaml::from_str(&config).unwrap_or_default();
+            if config["registerWithTaints"].is_array() {
+                node["spec"]["taints"] = config["registerWithTaints"].clone();
+            }
+            self.objects.create(node);
+        }
+        let network = self.objects.all().any(|(key, _)| key.kind == "DaemonSet" && key.name == "calico-node");
+        let ready = if network { "True" } else { "False" };
+        let status = json!({
+            "conditions": [{"type": "Ready", "status": ready, "message": "cni plugin not initialized"}],
+            "addresses": [{"type": "InternalIP", "address": self.machines[host].address}],
+            "nodeInfo": {"kubeletVersion": self.version},
+        });
+        self.objects.set_status(&key, status);
+    }
+}
