@@ -11,7 +11,7 @@ use super::operator::{Office, Tap, pipes};
 use super::print::Print;
 
 /// Every so many events a trial kills there. A prime, so that over the hosts' lanes all kinds of moments are met.
-const STRIDE: usize = 7;
+const STRIDE: usize = 11;
 
 /// One life: everything in it, agents included, ends at once with the future, wherever it is.
 fn live<T>(life: impl Future<Output = T>) -> T {

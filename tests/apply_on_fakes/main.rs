@@ -64,3 +64,58 @@ async fn every_step_is_safe_to_run_twice() {
     let again = office.planned(&world).await;
     assert!(again.is_empty(), "{}", explain(&again, true));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_by_hand_is_put_right_and_read_again() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    assert!(office.apply(&world, &Tap::new()).await.failures.is_empty());
+    let reference = Print::of(&world);
+    let starts = |unit: &str| world.with("w1", |machine| machine.units[unit].starts);
+    assert_eq!((starts("containerd.service"), starts("kubelet.service")), (1, 1));
+    world.with("w1", |machine| {
+        fs_err::write(machine.path("/etc/containerd/config.toml"), "edited\n").unwrap();
+        fs_err::write(machine.path("/proc/sys/net/ipv4/ip_forward"), "0").unwrap();
+        machine.units.get_mut("kubelet.service").unwrap().enabled = false;
+    });
+    world.look(|state| {
+        let pool = state.objects.of_kind("IPPool").remove(0);
+        state.objects.delete(&barque::facts::ObjectKey::of(&pool));
+        let mut node = state.objects.of_kind("Node").pop().unwrap();
+        node["metadata"]["labels"]["disk"] = "hdd".into();
+        node["spec"]["taints"] = serde_json::json!([]);
+        state.objects.replace(&node).unwrap();
+    });
+    let report = office.apply(&world, &Tap::new()).await;
+    assert!(report.failures.is_empty(), "{report:#?}");
+    let differences = Print::of(&world).differences(&reference);
+    // Somebody's own label stays; barque's taint is back.
+    let own_label = "\"disk\":\"hdd\",";
+    let with: Vec<String> = differences.iter().map(|line| line[2..].replace(own_label, "")).collect();
+    assert!(matches!(with.as_slice(), [one, other] if one == other), "{differences:#?}");
+    assert_eq!((starts("containerd.service"), starts("kubelet.service")), (2, 2));
+    let again = office.planned(&world).await;
+    assert!(again.is_empty(), "{}", explain(&again, true));
+}
+
+/// A node in a container sees some of the outer host's sysctls and may not write them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sysctl_that_nobody_may_write_is_left_alone() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    let path = "/proc/sys/net/netfilter/nf_conntrack_max";
+    world.with("w1", |machine| {
+        use std::os::unix::fs::PermissionsExt;
+        fs_err::write(machine.path("/proc/modules"), "nf_conntrack 1 0 - Live 0x0\n").unwrap();
+        fs_err::create_dir_all(machine.path("/proc/sys/net/netfilter")).unwrap();
+        fs_err::write(machine.path(path), "65536").unwrap();
+        fs_err::set_permissions(machine.path(path), std::fs::Permissions::from_mode(0o444)).unwrap();
+    });
+    assert!(office.apply(&world, &Tap::new()).await.failures.is_empty());
+    assert_eq!(world.with("w1", |machine| machine.text(path)).unwrap(), "65536");
+    let boot = |host: &str| world.with(host, |machine| machine.text("/etc/sysctl.d/99-barque.conf")).unwrap();
+    assert!(!boot("w1").contains("nf_conntrack_max"), "{}", boot("w1"));
+    assert!(boot("w2").contains("nf_conntrack_max = "), "{}", boot("w2"));
+    let again = office.planned(&world).await;
+    assert!(again.is_empty(), "{}", explain(&again, true));
+}

@@ -36,6 +36,8 @@ pub struct Machine {
     /// Command lines so far.
     pub commands: Vec<String>,
     pub fault: Option<Fault>,
+    /// Its static pods do not come up, for as long as this is so.
+    pub is_stuck: bool,
     /// The journal of every unit.
     pub journal: String,
     pub socket: Option<UnixListener>,
@@ -77,6 +79,7 @@ impl Machine {
             pinned: Vec::new(),
             commands: Vec::new(),
             fault: None,
+            is_stuck: false,
             journal: String::new(),
             socket: None,
         }
@@ -105,7 +108,7 @@ impl Machine {
 
     /// A static pod runs: kubelet works, its manifest is there, its image was imported, and what it mounts is there.
     pub fn runs(&self, pod: &str) -> bool {
-        if !self.has_kubelet() {
+        if self.is_stuck || !self.has_kubelet() {
             return false;
         }
         // Read as text: this is asked thousands of times, and YAML takes its time.

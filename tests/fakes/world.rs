@@ -12,7 +12,7 @@ use barque::facts::{ObjectKey, parse};
 use barque::inventory::{Inventory, Role};
 use barque::pki::table::service_ip;
 use serde_json::{Value, json};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::access::Doors;
 use super::machine::Machine;
@@ -71,8 +71,8 @@ impl World {
         }
     }
 
-    /// Starts an agent of a host at the far end of a pipe.
-    pub fn start_agent(&self, host: &str, stream: DuplexStream) {
+    /// Starts an agent of a host at the far end of a pipe, or of whatever carries bytes both ways.
+    pub fn start_agent(&self, host: &str, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
         let edges = self.edges(host);
         tokio::spawn(async move {
             let (reader, writer) = tokio::io::split(stream);

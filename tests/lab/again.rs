@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::shell;
+use crate::node::{new_lines, shell};
 use crate::suite::Notes;
 
 /// Every file that barque writes with inode and time of change, and what runs since when. A file that is written anew
@@ -22,8 +22,7 @@ pub fn changes_nothing(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let after = fingerprints(cluster);
     for (node, text) in &before {
         assert!(text.lines().count() > 200, "{node}: the fingerprint is too small to show anything:\n{text}");
-        let new: Vec<&str> = after[node].lines().filter(|line| !text.lines().any(|other| other == *line)).collect();
-        assert!(text == &after[node], "{node} changed:\n{}", new.join("\n"));
+        assert!(*text == after[node], "{node} changed:\n{}", new_lines(text, &after[node]));
     }
     let (second, first) = (again.took.as_secs_f64(), cluster.took.as_secs_f64());
     notes.add(format!("{second:.2} s, 1/{:.0} of the install", first / second));

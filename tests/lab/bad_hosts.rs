@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::shell;
+use crate::node::{new_lines, shell};
 use crate::suite::Notes;
 
 /// What each worker's trouble is, as a script inside it, and a word that its message must have.
@@ -55,8 +55,7 @@ pub fn are_all_named_before_any_change(labs: &Labs, notes: &mut Notes) {
     }
     let after = fingerprints(&cluster);
     for (node, text) in &before {
-        let new: Vec<&str> = after[node].lines().filter(|line| !text.lines().any(|other| other == *line)).collect();
-        assert!(*text == after[node], "{node} changed:\n{}", new.join("\n"));
+        assert!(*text == after[node], "{node} changed:\n{}", new_lines(text, &after[node]));
     }
     notes.add(format!(
         "{} hosts named in {:.1} s, {} unchanged",

@@ -9,6 +9,10 @@ use crate::suite::Notes;
 
 const BIRD: &str = "birdcl -s /var/run/calico/bird.ctl show protocols";
 
+/// A request as a pod's own program would make it.
+const API: &str = "cd /var/run/secrets/kubernetes.io/serviceaccount && kubectl get --raw /version \
+    --server=https://kubernetes.default.svc --certificate-authority=ca.crt --token=$(cat token)";
+
 pub fn has_no_mesh(cluster: &Cluster, notes: &mut Notes) {
     let addresses: BTreeMap<&str, String> =
         cluster.nodes().map(|node| (node.as_str(), cluster.address(node))).collect();
@@ -82,7 +86,7 @@ pub fn carries_pods(cluster: &Cluster, notes: &mut Notes) {
     let log = cluster.kubectl(&["logs", "bt-w2"]);
     assert!(log.contains("started on w2") && log.contains(&addresses["w1"]), "w2's log lacks w1's pod:\n{log}");
     // By the service's name, its certificate and the pod's own credentials.
-    let version = inside("w1", "kubectl --server=https://kubernetes.default.svc get --raw /version");
+    let version = inside("w1", API);
     assert!(version.contains("gitVersion"), "{version}");
     notes.add(format!("3 pods on {} reach one another, the service and the API", nodes.join(", ")));
 }

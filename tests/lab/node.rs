@@ -1,5 +1,6 @@
 //! Commands inside a lab's containers, through Docker's own client, so that they pass barque by.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,4 +57,10 @@ pub fn until<T>(what: &str, limit: Duration, look: impl Fn() -> Result<T, String
             Err(_) => std::thread::sleep(Duration::from_millis(250)),
         }
     }
+}
+
+/// What a text has that an earlier one had not.
+pub fn new_lines(before: &str, after: &str) -> String {
+    let known: BTreeSet<&str> = before.lines().collect();
+    after.lines().filter(|line| !known.contains(line)).collect::<Vec<_>>().join("\n")
 }
