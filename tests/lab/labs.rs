@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use barque::lab::{self, Docker};
+use fs_err::File;
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -11,12 +13,16 @@ use crate::operator::{self, Ended};
 
 /// All labs of these tests have names that start so.
 const PREFIX: &str = "bt-";
+/// Held, on this machine, by the run that makes labs; tests/run knows it too.
+const LOCK: &str = "/tmp/barque-lab-tests.lock";
 
 /// A Docker engine and a folder to work in.
 pub struct Labs {
     runtime: Runtime,
     docker: Docker,
     folder: TempDir,
+    /// Two runs at once would remove each other's labs.
+    _alone: File,
 }
 
 impl Labs {
@@ -25,7 +31,7 @@ impl Labs {
         let runtime = Runtime::new().expect("a runtime starts");
         let docker = runtime.block_on(lab::connect()).unwrap_or_else(|error| panic!("{error:#}"));
         let folder = tempfile::Builder::new().prefix("barque-lab-test-").tempdir().expect("a temporary folder");
-        let labs = Labs { runtime, docker, folder };
+        let labs = Labs { runtime, docker, folder, _alone: alone() };
         labs.sweep();
         labs
     }
@@ -77,6 +83,16 @@ impl Labs {
             self.down(&lab.name);
         }
     }
+}
+
+/// Waits until no other run makes labs.
+fn alone() -> File {
+    let file = File::create(LOCK).unwrap_or_else(|error| panic!("{error}"));
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        println!("waiting for another run of these tests");
+        flock(&file, FlockOperation::LockExclusive).expect("the lock can be taken");
+    }
+    file
 }
 
 impl Drop for Labs {
