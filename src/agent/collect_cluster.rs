@@ -13,6 +13,10 @@ use crate::step::{Machine, readiness, taint_text};
 /// An API server that takes longer than this to answer is treated as down; `status` must not hang on it.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// An API server that starts, or whose etcd has no quorum, accepts connections and leaves questions open. Its own check
+/// of etcd ends after 2 s; who cannot say that all is well by then has nothing to tell yet.
+const READY: Duration = Duration::from_secs(3);
+
 /// Looks at the cluster; an error if no API server answers here.
 pub(super) async fn cluster(
     machine: &Machine<'_>,
@@ -24,6 +28,8 @@ pub(super) async fn cluster(
 
 async fn look(machine: &Machine<'_>, host: &str, kinds: &[(String, String)]) -> anyhow::Result<ClusterFacts> {
     let api = machine.access.api(&machine.path(paths::SUPER_ADMIN_CONF)).await?;
+    let ready = tokio::time::timeout(READY, api.text("/readyz/etcd")).await;
+    ready.context("the API server does not say whether it reaches etcd")?.context("the API server waits for etcd")?;
     let version: Value = serde_json::from_str(&api.text("/version").await?)?;
     let selector = format!("{}={}", names::MANAGED_BY_LABEL, names::FIELD_MANAGER);
     let lists = kinds.iter().map(|(api_version, kind)| api.list(api_version, kind, &selector));

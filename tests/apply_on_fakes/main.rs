@@ -8,6 +8,7 @@ mod killed;
 mod operator;
 mod print;
 mod strangers;
+mod young;
 
 use barque::event::{Event, Outcome};
 use barque::plan::explain;

@@ -67,6 +67,11 @@ impl Office {
 
     /// Every host, to be reached by a connector.
     pub fn fleet(&self, connector: Arc<dyn Connector>, tap: &Arc<Tap>) -> Fleet {
+        self.fleet_to(connector, tap.clone())
+    }
+
+    /// The same, with another one who hears of events.
+    pub fn fleet_to(&self, connector: Arc<dyn Connector>, sink: Arc<dyn Sink>) -> Fleet {
         let target = |name: &str| Target {
             name: name.to_string(),
             address: String::new(),
@@ -76,7 +81,7 @@ impl Office {
             known_hosts: Vec::new(),
         };
         let targets = self.inventory.hosts.keys().map(|name| (name.clone(), target(name)));
-        Fleet::new(connector, tap.clone(), targets.collect())
+        Fleet::new(connector, sink, targets.collect())
     }
 
     pub async fn observe(&self, fleet: &mut Fleet) -> Observed {

@@ -104,7 +104,7 @@ impl Api for Client {
 
     async fn text(&self, path: &str) -> anyhow::Result<String> {
         match path {
-            "/readyz" => self.ask(None, |_| Ok("ok".to_string())),
+            "/readyz" | "/readyz/etcd" => self.ask(None, |_| Ok("ok".to_string())),
             "/version" => self.ask(None, |state| Ok(json!({"gitVersion": state.version}).to_string())),
             other => bail!("404: {other}"),
         }
