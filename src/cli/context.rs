@@ -8,16 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use super::Common;
+use super::read::read;
+use super::target::{folder_of, parent, target};
 use crate::agent::Look;
 use crate::component::{self, Input};
 use crate::engine::{Fleet, Vault};
-use crate::error::{Kind, of_kind, with_hint};
+use crate::error::{Kind, of_kind};
 use crate::event::Sink;
 use crate::facts::Observed;
-use crate::host::Target;
 use crate::host::ssh::{Options, SshConnector};
-use crate::inventory::{self, Inventory, Mistake};
-use crate::payload::{Payload, Source};
+use crate::inventory::Inventory;
+use crate::payload::Payload;
 use crate::pki::Authority;
 use crate::plan::{self, Plan, Problem};
 use crate::step::{CONTAINERD, KUBELET};
@@ -115,67 +116,11 @@ fn open_store(folder: &Path, purpose: Purpose, payload: Payload) -> anyhow::Resu
     Ok((store, Vault::open(&keys, payload)?))
 }
 
-/// The inventory and the payload of its version.
-fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
-    let shown = path.display().to_string();
-    let text = fs_err::read_to_string(path)
-        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
-    let inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
-    let source = Source::find();
-    if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
-        return Err(rejected(&[mistake]));
-    }
-    let payload = source.open(inventory.version.as_deref())?;
-    Ok((inventory, payload))
-}
-
-fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
-    let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
-    let count = mistakes.len();
-    let plural = if count == 1 { "mistake" } else { "mistakes" };
-    of_kind(Kind::BadInput, format!("the inventory has {count} {plural}; no host was touched\n{}", lines.join("\n")))
-}
-
 fn refused(problems: &[Problem]) -> anyhow::Error {
     let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
     let count = problems.len();
     let plural = if count == 1 { "problem" } else { "problems" };
     of_kind(Kind::BadHost, format!("{count} {plural} must be mended first; nothing was changed\n{}", lines.join("\n")))
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
-        Some(folder) => folder.to_path_buf(),
-        None => PathBuf::from("."),
-    }
-}
-
-/// `clusters/<name>` beside the inventory; an inventory that is in that folder already stays there.
-fn folder_of(inventory: &Path, cluster: &str) -> PathBuf {
-    let beside = parent(inventory);
-    let absolute = fs_err::canonicalize(&beside).unwrap_or_else(|_| beside.clone());
-    if absolute.ends_with(Path::new("clusters").join(cluster)) { beside } else { beside.join("clusters").join(cluster) }
-}
-
-/// Relative paths in an inventory start at its folder; `~` is the operator's home.
-fn resolve(base: &Path, text: &str) -> PathBuf {
-    match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => base.join(text),
-    }
-}
-
-fn target(host: &inventory::Host, base: &Path, folder: &Path) -> Target {
-    let own = host.ssh.known_hosts.as_deref().map(|text| resolve(base, text));
-    Target {
-        name: host.name.clone(),
-        address: host.ssh.address.clone(),
-        port: host.ssh.port,
-        user: host.ssh.user.clone(),
-        key: host.ssh.key.as_deref().map(|text| resolve(base, text)),
-        known_hosts: own.into_iter().chain([folder.join("known_hosts")]).collect(),
-    }
 }
 
 /// Reads the inventory only, for verbs that need its name and no payload.

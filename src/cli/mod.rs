@@ -13,7 +13,9 @@ mod lab;
 mod nodes;
 mod plan;
 mod proxy;
+mod read;
 mod status;
+mod target;
 
 /// Installs Kubernetes clusters on bare machines over SSH, and runs the rest of their life.
 #[derive(Parser)]

@@ -8,7 +8,8 @@ use super::document::{Entry, Node, Value};
 use super::findings::{Finding, Findings, Located, Place};
 use super::range::{HOST_LIMIT, expand};
 use super::section::{Section, text_of};
-use super::syntax::{check_label_key, check_label_value, check_taint, is_dns_label, is_dns_name};
+use super::ssh::{SSH, SshFields, ssh_addresses, ssh_fields};
+use super::syntax::{check_label_key, check_label_value, check_taint, is_dns_label};
 
 /// A host as far as it could be read: the rules between hosts need places, and hold even if another field is wrong.
 #[derive(Debug, Clone)]
@@ -26,19 +27,6 @@ pub(super) struct Draft {
 /// Labels with the places of their keys.
 pub(super) type Labels = BTreeMap<String, (Place, String)>;
 
-/// An `ssh` section, where each field may be absent.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SshFields {
-    pub(super) address: Option<Located<String>>,
-    pub(super) port: Option<u16>,
-    pub(super) user: Option<String>,
-    pub(super) key: Option<String>,
-    pub(super) known_hosts: Option<String>,
-}
-
-/// Fields of the `ssh` section at the top; a host's own has `address` as well.
-pub(super) const SSH_DEFAULTS: [&str; 4] = ["user", "port", "key", "known-hosts"];
-const SSH: [&str; 5] = ["address", "user", "port", "key", "known-hosts"];
 const HOST: [&str; 6] = ["address", "zone", "rack", "labels", "taints", "ssh"];
 
 /// Reads one of the two sections into `drafts`. It stops where the hosts become more than a cluster can have: a small
@@ -229,20 +217,8 @@ fn node_address(text: &str) -> Result<Ipv4Addr, (&'static str, &'static str)> {
     }
 }
 
-fn ssh_addresses(path: &str, count: usize, text: &Located<String>, findings: &mut Findings) -> Vec<Located<String>> {
-    let Some(texts) = expand_alike(path, "ssh.address", count, text, findings) else { return Vec::new() };
-    if let Some(bad) =
-        texts.iter().find(|address| address.parse::<IpAddr>().is_err() && !is_dns_name(&address.to_lowercase()))
-    {
-        let fix = "write a name or an IP address; the port goes into `ssh.port`, the account into `ssh.user`";
-        findings.add(text.at, format!("`{path}.ssh.address`: `{bad}` is no name and no address"), fix);
-        return Vec::new();
-    }
-    texts.into_iter().map(|value| Located { at: text.at, value }).collect()
-}
-
 /// Expands a field's range, which must have as many hosts as the entry's name.
-fn expand_alike(
+pub(super) fn expand_alike(
     path: &str,
     field: &str,
     count: usize,
@@ -298,41 +274,4 @@ pub(super) fn labels(path: &str, entries: &[Entry], findings: &mut Findings) -> 
         labels.insert(key.value.clone(), (key.at, value));
     }
     labels
-}
-
-/// An `ssh` section's fields.
-pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshFields {
-    let user = section.text("user", findings).and_then(|user| {
-        let bad = |sign: char| sign.is_whitespace() || sign.is_control() || "@:/'\"".contains(sign);
-        if user.value.is_empty() || user.value.starts_with('-') || user.value.contains(bad) {
-            let message = format!("`{}` is no account's name", section.path_of("user"));
-            findings.add(user.at, message, "write the account alone, such as `root` or `admin`");
-            return None;
-        }
-        Some(user.value)
-    });
-    let port = section.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
-    let address = section.entry("address").and_then(|_| section.text("address", findings));
-    SshFields {
-        address,
-        port,
-        user,
-        key: path(section, "key", findings),
-        known_hosts: path(section, "known-hosts", findings),
-    }
-}
-
-/// A path on the operator's machine, as written.
-fn path(section: &Section<'_>, field: &str, findings: &mut Findings) -> Option<String> {
-    let text = section.text(field, findings)?;
-    if text.value.contains("PRIVATE KEY") {
-        let fix = "put the key into a file, mode 0600, and write the file's path here; change the key if this file was shared";
-        findings.add(text.at, format!("`{}` holds a private key itself", section.path_of(field)), fix);
-        return None;
-    }
-    if text.value.trim().is_empty() || text.value.contains(char::is_control) {
-        findings.add(text.at, format!("`{}` is no path", section.path_of(field)), "write a file's path in one line");
-        return None;
-    }
-    Some(text.value)
 }

@@ -17,6 +17,7 @@ mod network;
 mod parse;
 mod range;
 mod section;
+mod ssh;
 mod syntax;
 mod validate;
 mod version;

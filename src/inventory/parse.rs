@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use super::document::load;
 use super::findings::{Findings, Place};
-use super::hosts::{self, Draft, Labels, SSH_DEFAULTS, SshFields};
+use super::hosts::{self, Draft, Labels};
 use super::network::{Networks, api};
 use super::section::Section;
+use super::ssh::{SSH_DEFAULTS, SshFields, ssh_fields};
 use super::syntax::is_dns_label;
 use super::validate::validate;
 use super::version::check_form;
-use super::{Host, Inventory, Mistake, Role, Ssh, kubelet};
+use super::{Host, Inventory, Mistake, Role, kubelet};
 
 const FIELDS: [&str; 9] = ["cluster", "version", "network", "api", "ssh", "kubelet", "labels", "masters", "workers"];
 
@@ -38,8 +39,7 @@ fn read(text: &str, findings: &mut Findings) -> Option<Inventory> {
     });
     let networks = Networks::read(&root, findings);
     let api = api(&root, findings);
-    let ssh =
-        root.section("ssh", &SSH_DEFAULTS, findings).map(|ssh| hosts::ssh_fields(&ssh, findings)).unwrap_or_default();
+    let ssh = root.section("ssh", &SSH_DEFAULTS, findings).map(|ssh| ssh_fields(&ssh, findings)).unwrap_or_default();
     let kubelet = kubelet::read(root.open_mapping("kubelet", findings), findings);
     let labels = hosts::labels("labels", root.open_mapping("labels", findings), findings);
 
@@ -80,11 +80,7 @@ fn cluster(root: &Section<'_>, findings: &mut Findings) -> Option<String> {
 
 /// Gives a host the defaults of the whole inventory where it says nothing itself.
 fn lay_under(draft: &mut Draft, ssh: &SshFields, labels: &Labels) {
-    let own = &mut draft.ssh;
-    own.port = own.port.or(ssh.port);
-    own.user = own.user.take().or_else(|| ssh.user.clone());
-    own.key = own.key.take().or_else(|| ssh.key.clone());
-    own.known_hosts = own.known_hosts.take().or_else(|| ssh.known_hosts.clone());
+    draft.ssh.lay_over(ssh);
     for (key, value) in labels {
         draft.labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
@@ -93,13 +89,7 @@ fn lay_under(draft: &mut Draft, ssh: &SshFields, labels: &Labels) {
 /// `None` for a host without a usable address, which has its finding.
 fn finish(draft: Draft) -> Option<Host> {
     let address = draft.address?.value;
-    let ssh = Ssh {
-        address: draft.ssh.address.map_or_else(|| address.to_string(), |found| found.value),
-        port: draft.ssh.port.unwrap_or(22),
-        user: draft.ssh.user.unwrap_or_else(|| "root".to_owned()),
-        key: draft.ssh.key,
-        known_hosts: draft.ssh.known_hosts,
-    };
+    let ssh = draft.ssh.finish(address);
     Some(Host {
         line: draft.name.at.line,
         name: draft.name.value,

@@ -1,0 +1,28 @@
+//! Reads what a verb is told about the cluster: the inventory, and the payload of its version.
+
+use std::path::Path;
+
+use crate::error::{Kind, of_kind, with_hint};
+use crate::inventory::{self, Inventory, Mistake};
+use crate::payload::{Payload, Source};
+
+/// The inventory and the payload of its version.
+pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
+    let shown = path.display().to_string();
+    let text = fs_err::read_to_string(path)
+        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
+    let inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
+    let source = Source::find();
+    if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
+        return Err(rejected(&[mistake]));
+    }
+    let payload = source.open(inventory.version.as_deref())?;
+    Ok((inventory, payload))
+}
+
+fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
+    let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
+    let count = mistakes.len();
+    let plural = if count == 1 { "mistake" } else { "mistakes" };
+    of_kind(Kind::BadInput, format!("the inventory has {count} {plural}; no host was touched\n{}", lines.join("\n")))
+}

@@ -1,0 +1,100 @@
+//! The section `ssh`: at the top for all hosts, and in a host or group for its own.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Ssh;
+use super::findings::{Findings, Located};
+use super::hosts::expand_alike;
+use super::section::Section;
+use super::syntax::is_dns_name;
+
+/// An `ssh` section, where each field may be absent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SshFields {
+    pub(super) address: Option<Located<String>>,
+    pub(super) port: Option<u16>,
+    pub(super) user: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) known_hosts: Option<String>,
+}
+
+impl SshFields {
+    /// Takes from the section that is laid below this one what this one does not say.
+    pub(super) fn lay_over(&mut self, below: &SshFields) {
+        self.port = self.port.or(below.port);
+        self.user = self.user.take().or_else(|| below.user.clone());
+        self.key = self.key.take().or_else(|| below.key.clone());
+        self.known_hosts = self.known_hosts.take().or_else(|| below.known_hosts.clone());
+    }
+
+    /// The way to a host with this address, with the defaults of barque itself.
+    pub(super) fn finish(self, address: Ipv4Addr) -> Ssh {
+        Ssh {
+            address: self.address.map_or_else(|| address.to_string(), |found| found.value),
+            port: self.port.unwrap_or(22),
+            user: self.user.unwrap_or_else(|| "root".to_owned()),
+            key: self.key,
+            known_hosts: self.known_hosts,
+        }
+    }
+}
+
+/// Fields of the `ssh` section at the top; a host's own has `address` as well.
+pub(super) const SSH_DEFAULTS: [&str; 4] = ["user", "port", "key", "known-hosts"];
+/// Fields of a host's own `ssh` section.
+pub(super) const SSH: [&str; 5] = ["address", "user", "port", "key", "known-hosts"];
+
+/// The addresses that a host's or range's `ssh.address` names.
+pub(super) fn ssh_addresses(
+    path: &str,
+    count: usize,
+    text: &Located<String>,
+    findings: &mut Findings,
+) -> Vec<Located<String>> {
+    let Some(texts) = expand_alike(path, "ssh.address", count, text, findings) else { return Vec::new() };
+    if let Some(bad) =
+        texts.iter().find(|address| address.parse::<IpAddr>().is_err() && !is_dns_name(&address.to_lowercase()))
+    {
+        let fix = "write a name or an IP address; the port goes into `ssh.port`, the account into `ssh.user`";
+        findings.add(text.at, format!("`{path}.ssh.address`: `{bad}` is no name and no address"), fix);
+        return Vec::new();
+    }
+    texts.into_iter().map(|value| Located { at: text.at, value }).collect()
+}
+
+/// An `ssh` section's fields.
+pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshFields {
+    let user = section.text("user", findings).and_then(|user| {
+        let bad = |sign: char| sign.is_whitespace() || sign.is_control() || "@:/'\"".contains(sign);
+        if user.value.is_empty() || user.value.starts_with('-') || user.value.contains(bad) {
+            let message = format!("`{}` is no account's name", section.path_of("user"));
+            findings.add(user.at, message, "write the account alone, such as `root` or `admin`");
+            return None;
+        }
+        Some(user.value)
+    });
+    let port = section.number("port", 1..=65535, findings).and_then(|port| u16::try_from(port).ok());
+    let address = section.entry("address").and_then(|_| section.text("address", findings));
+    SshFields {
+        address,
+        port,
+        user,
+        key: path(section, "key", findings),
+        known_hosts: path(section, "known-hosts", findings),
+    }
+}
+
+/// A path on the operator's machine, as written.
+fn path(section: &Section<'_>, field: &str, findings: &mut Findings) -> Option<String> {
+    let text = section.text(field, findings)?;
+    if text.value.contains("PRIVATE KEY") {
+        let fix = "put the key into a file, mode 0600, and write the file's path here; change the key if this file was shared";
+        findings.add(text.at, format!("`{}` holds a private key itself", section.path_of(field)), fix);
+        return None;
+    }
+    if text.value.trim().is_empty() || text.value.contains(char::is_control) {
+        findings.add(text.at, format!("`{}` is no path", section.path_of(field)), "write a file's path in one line");
+        return None;
+    }
+    Some(text.value)
+}
