@@ -14,6 +14,8 @@ pub enum Kind {
     BadHost,
     /// The run started and did not reach its end. Exit code 1.
     Failed,
+    /// There is something to do and nobody approved it. Nothing was changed on any host. Exit code 4.
+    Unapproved,
     /// The operator stopped the run. Exit code 130, as shells have it for SIGINT.
     Interrupted,
 }
@@ -25,6 +27,7 @@ impl Kind {
             Kind::Failed => 1,
             Kind::BadInput => 2,
             Kind::BadHost => 3,
+            Kind::Unapproved => 4,
             Kind::Interrupted => 130,
         }
     }

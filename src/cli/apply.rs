@@ -55,8 +55,7 @@ impl Apply {
             return if proof == Proof::Pod { self.finish(&context, &observed) } else { Ok(0) };
         }
         if !self.yes && !self.confirm(&plan)? {
-            self.say("nothing was changed\n");
-            return Ok(0);
+            return Err(of_kind(Kind::Unapproved, "the plan was not approved; nothing was changed"));
         }
         let journal = context.store.journal()?;
         let begun = json!({"run": "apply", "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
@@ -90,8 +89,8 @@ impl Apply {
         tell(&explain(plan, false));
         if !std::io::stdin().is_terminal() {
             return Err(with_hint(
-                Kind::BadInput,
-                "there is nobody to ask: standard input is no terminal",
+                Kind::Unapproved,
+                "there is nobody to ask: standard input is no terminal; nothing was changed",
                 "add --yes",
             ));
         }

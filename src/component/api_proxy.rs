@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart};
+use super::{Component, HostInput, HostPart, static_pod};
 use crate::known::{names, paths, ports};
-use crate::render::render;
-use crate::step::FileSpec;
 
 /// A static pod on every host.
 pub struct ApiProxy;
@@ -19,8 +17,8 @@ impl Component for ApiProxy {
         let server = |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, ports::API_SERVER).to_string();
         let upstreams: Vec<String> = input.cluster.inventory.masters().map(|master| server(&master.address)).collect();
         let prefer = if input.is_master() { server(&input.host.address) } else { String::new() };
-        let manifest = render(
-            "api-proxy/api-proxy.yaml",
+        static_pod(
+            "api-proxy",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.cluster.release.image,
@@ -30,11 +28,6 @@ impl Component for ApiProxy {
                 "upstreams": upstreams,
                 "prefer": prefer,
             }),
-        )?;
-        let path = format!("{}/api-proxy.yaml", paths::MANIFESTS);
-        Ok(HostPart {
-            manifests: vec![FileSpec { mode: 0o600, ..FileSpec::text(path, manifest) }],
-            ..HostPart::default()
-        })
+        )
     }
 }

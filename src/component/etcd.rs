@@ -2,11 +2,9 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart};
+use super::{Component, HostInput, HostPart, static_pod};
 use crate::inventory::Inventory;
 use crate::known::{names, paths, ports};
-use crate::render::render;
-use crate::step::FileSpec;
 
 /// A static pod on every master.
 pub struct Etcd;
@@ -28,8 +26,8 @@ impl Component for Etcd {
         if !input.is_master() {
             return Ok(HostPart::default());
         }
-        let manifest = render(
-            "etcd/etcd.yaml",
+        static_pod(
+            "etcd",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.cluster.release.image,
@@ -43,11 +41,6 @@ impl Component for Etcd {
                 "client_port": ports::ETCD_CLIENT,
                 "metrics_port": ports::ETCD_METRICS,
             }),
-        )?;
-        let path = format!("{}/etcd.yaml", paths::MANIFESTS);
-        Ok(HostPart {
-            manifests: vec![FileSpec { mode: 0o600, ..FileSpec::text(path, manifest) }],
-            ..HostPart::default()
-        })
+        )
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart, digest_of};
+use super::{Component, HostInput, HostPart, digest_of, static_pod};
 use crate::known::{names, paths, ports};
 use crate::render::render;
 use crate::step::{Content, FileSpec};
@@ -27,8 +27,8 @@ impl Component for KubeApiServer {
         let policy = render("kube-apiserver/audit-policy.yaml", &json!({}))?;
         let digest = input.cluster.secrets.get(ENCRYPTION_SECRET).cloned().unwrap_or_default();
         let audit_folder = paths::AUDIT_LOG.rsplit_once('/').map_or("/", |(folder, _)| folder);
-        let manifest = render(
-            "kube-apiserver/kube-apiserver.yaml",
+        let pod = static_pod(
+            "kube-apiserver",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.cluster.release.image,
@@ -51,8 +51,6 @@ impl Component for KubeApiServer {
             FileSpec { mode: 0o600, ..FileSpec::text(audit_policy, policy) },
             FileSpec { path: encryption, mode: 0o600, content: secret },
         ];
-        let path = format!("{}/kube-apiserver.yaml", paths::MANIFESTS);
-        let manifests = vec![FileSpec { mode: 0o600, ..FileSpec::text(path, manifest) }];
-        Ok(HostPart { files, manifests, ..HostPart::default() })
+        Ok(HostPart { files, ..pod })
     }
 }

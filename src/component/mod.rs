@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::facts::{HostFacts, Observed};
 use crate::inventory::{Host, Inventory, Role};
-use crate::known::names;
+use crate::known::{names, paths};
 use crate::pki::{self, CertificateSpec};
 use crate::release::Release;
+use crate::render::render;
 use crate::secret::sha256_hex;
 use crate::step::{FileSpec, Workload};
 
@@ -208,6 +209,30 @@ pub fn host_parts(input: &HostInput<'_>) -> anyhow::Result<HostPart> {
         whole.units.extend(part.units);
     }
     Ok(whole)
+}
+
+/// A static pod's manifest, which kubelet alone reads.
+fn static_pod(name: &str, values: &Value) -> anyhow::Result<HostPart> {
+    let manifest = render(&format!("{name}/{name}.yaml"), values)?;
+    let file = FileSpec::text(format!("{}/{name}.yaml", paths::MANIFESTS), manifest);
+    Ok(HostPart { manifests: vec![FileSpec { mode: 0o600, ..file }], ..HostPart::default() })
+}
+
+/// A master's static pod that works for the API with its own kubeconfig, one of all at a time.
+fn controller(input: &HostInput<'_>, name: &str, kubeconfig: &str, port: u16) -> anyhow::Result<HostPart> {
+    if !input.is_master() {
+        return Ok(HostPart::default());
+    }
+    let values = json!({
+        "namespace": names::SYSTEM_NAMESPACE,
+        "image": input.cluster.release.image,
+        "kubeconfig": kubeconfig,
+        "port": port,
+        "pki": paths::PKI,
+        "cluster": input.cluster.inventory.cluster,
+        "services": input.cluster.inventory.network.services,
+    });
+    static_pod(name, &values)
 }
 
 /// A digest of several texts, for "what this reads at its start".

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use crate::agent::{Look, Session};
 use crate::event::{Event, Sink};
 use crate::facts::{Observation, Observed};
-use crate::host::{Connector, Target};
+use crate::host::{Connector, Target, refusal};
 
 /// Connections at once. Each costs some file descriptors and a key exchange; more at once gain nothing on the way.
 const WIDTH: usize = 1000;
@@ -51,7 +51,7 @@ impl Fleet {
                     sessions.insert(name.clone(), session);
                     Observation::Seen(Box::new(facts))
                 }
-                Err(error) => Observation::Unseen { reason: format!("{error:#}") },
+                Err(error) => Observation::Unseen { reason: unseen(&error) },
             };
             observed.hosts.insert(name.clone(), observation);
         }
@@ -88,6 +88,15 @@ impl Fleet {
                 observed.hosts.insert(name, Observation::Seen(Box::new(facts)));
             }
         }
+    }
+}
+
+/// Why a host was not seen. What to do, where the refusal knows it, is on a line of its own.
+fn unseen(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    match refusal(error).and_then(|refusal| refusal.advice()) {
+        Some(advice) => format!("{}\nfix: {advice}", text.strip_suffix(&format!("; {advice}")).unwrap_or(&text)),
+        None => text,
     }
 }
 

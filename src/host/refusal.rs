@@ -5,50 +5,63 @@ use std::io::{Error as IoError, ErrorKind};
 
 use super::Refusal;
 
+impl Refusal {
+    /// What happened, and what to do about it where more is known than "make it reachable".
+    fn parts(&self) -> (String, Option<String>) {
+        let (what, advice) = match self {
+            Refusal::Transport(text) => return (text.clone(), None),
+            Refusal::Bootstrap(text) => return (format!("the host did not start the agent: {text}"), None),
+            Refusal::UnknownHostKey { fingerprint } => (
+                format!("host key {fingerprint} is in no known_hosts file"),
+                "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host's console, then add it \
+                 with: ssh-keyscan -p PORT ADDRESS >> ~/.ssh/known_hosts"
+                    .to_string(),
+            ),
+            Refusal::ChangedHostKey { fingerprint, file, line } => (
+                format!("host key changed: offered {fingerprint}, recorded another in {}:{line}", file.display()),
+                "if the machine was reinstalled, remove that line, else another machine answers at this address"
+                    .to_string(),
+            ),
+            Refusal::RevokedHostKey { fingerprint, file, line } => (
+                format!("host key {fingerprint} is marked @revoked in {}:{line}", file.display()),
+                "give the host a new key with: rm /etc/ssh/ssh_host_*; ssh-keygen -A".to_string(),
+            ),
+            Refusal::Authentication { user, tried } if tried.is_empty() => (
+                format!(
+                    "there is no key to log in as {user}: ssh-agent has none, and ~/.ssh has no id_ed25519, id_ecdsa \
+                     or id_rsa"
+                ),
+                "name a key file in the inventory (ssh.key)".to_string(),
+            ),
+            Refusal::Authentication { user, tried } => (
+                format!("sshd accepted no key of ours for {user}; tried: {}", tried.join(", ")),
+                "add one of them to the account's ~/.ssh/authorized_keys, or name the right key file in the inventory \
+                 (ssh.key)"
+                    .to_string(),
+            ),
+            Refusal::Sudo { user } => (
+                format!("sudo for {user} needs a password or is not there"),
+                format!("allow it with `{user} ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d/barque, or connect as root"),
+            ),
+            Refusal::Architecture { found } => (
+                format!("the machine is {found}, but this barque is built for {}", std::env::consts::ARCH),
+                format!("use the image for {found}"),
+            ),
+        };
+        (what, Some(advice))
+    }
+
+    /// What to do about it; none where only making the host reachable helps.
+    pub fn advice(&self) -> Option<String> {
+        self.parts().1
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Transport(text) => out.write_str(text),
-            Refusal::UnknownHostKey { fingerprint } => write!(
-                out,
-                "host key {fingerprint} is in no known_hosts file; compare it with `ssh-keygen -lf \
-                 /etc/ssh/ssh_host_ed25519_key.pub` on the host's console, then add it with: ssh-keyscan -p PORT \
-                 ADDRESS >> ~/.ssh/known_hosts"
-            ),
-            Refusal::ChangedHostKey { fingerprint, file, line } => write!(
-                out,
-                "host key changed: offered {fingerprint}, recorded another in {}:{line}; if the machine was \
-                 reinstalled, remove that line, else another machine answers at this address",
-                file.display()
-            ),
-            Refusal::RevokedHostKey { fingerprint, file, line } => write!(
-                out,
-                "host key {fingerprint} is marked @revoked in {}:{line}; give the host a new key with: rm \
-                 /etc/ssh/ssh_host_*; ssh-keygen -A",
-                file.display()
-            ),
-            Refusal::Authentication { user, tried } if tried.is_empty() => write!(
-                out,
-                "there is no key to log in as {user}: ssh-agent has none, and ~/.ssh has no id_ed25519, id_ecdsa or \
-                 id_rsa; name a key file in the inventory (ssh.key)"
-            ),
-            Refusal::Authentication { user, tried } => write!(
-                out,
-                "sshd accepted no key of ours for {user}; tried: {}; add one of them to the account's \
-                 ~/.ssh/authorized_keys, or name the right key file in the inventory (ssh.key)",
-                tried.join(", ")
-            ),
-            Refusal::Sudo { user } => write!(
-                out,
-                "sudo for {user} needs a password or is not there; allow it with `{user} ALL=(ALL) NOPASSWD: ALL` in \
-                 /etc/sudoers.d/barque, or connect as root"
-            ),
-            Refusal::Bootstrap(text) => write!(out, "the host did not start the agent: {text}"),
-            Refusal::Architecture { found } => write!(
-                out,
-                "the machine is {found}, but this barque is built for {}; use the image for {found}",
-                std::env::consts::ARCH
-            ),
+        match self.parts() {
+            (what, Some(advice)) => write!(out, "{what}; {advice}"),
+            (what, None) => out.write_str(&what),
         }
     }
 }

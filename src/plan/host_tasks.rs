@@ -43,15 +43,13 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
     payload(input, &part, &stale, &mut push);
-    let manifests = files(facts, "static pods", &part, &part.manifests);
-    let control_plane_changes = manifests.is_some();
-    if let Some(step) = manifests {
+    if let Some(step) = files(facts, "static pods", &part, &part.manifests) {
         push(Phase::ControlPlane, Step::WriteFiles(step));
     }
     if let Some(step) = unit(facts, &part, KUBELET, &stale) {
         push(Phase::ControlPlane, step);
     }
-    let changes = plan.tasks.len() > first || control_plane_changes;
+    let changes = plan.tasks.len() > first;
     if input.is_master() && (changes || input.cluster.observed.cluster.is_none()) {
         let members = input.cluster.inventory.masters().map(|master| master.name.clone()).collect();
         plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitEtcd(AwaitEtcd { members }));

@@ -70,7 +70,7 @@ fn from_bare_machines_to_a_cluster_and_back_in_sync() {
     assert!(untouched, "a plan changes nothing");
 
     let said = desk.run(&["apply", "-i", "i.yaml"]);
-    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:#?}");
+    assert_eq!((said.code, said.out.as_str()), (4, ""), "{said:#?}");
     assert!(said.err.contains("there is nobody to ask") && said.err.ends_with("hint: add --yes\n"), "{}", said.err);
     assert!(world.with("m1", |machine| !machine.path("/etc/kubernetes").exists()), "nobody agreed to it");
 
@@ -165,6 +165,8 @@ fn a_host_with_another_key_is_never_talked_to() {
     let said = desk.run(&["apply", "--yes", "-i", "i.yaml"]);
     assert_eq!(said.code, 3, "{said:#?}");
     assert!(said.err.contains("host key changed"), "{}", said.err);
+    let fix = "\n    fix: if the machine was reinstalled, remove that line, ";
+    assert!(said.err.contains(fix), "the refusal's own advice: {}", said.err);
     assert!(world.with("m1", |machine| machine.commands.is_empty()), "not even looked at");
     desk.write("hosts", "");
     let said = desk.run(&["apply", "--yes", "-i", "i.yaml"]);
