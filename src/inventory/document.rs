@@ -1,8 +1,8 @@
 //! YAML text as a tree in which every key and value knows its place.
 //!
 //! The parser's events are taken one by one and never by its own recursive loader: a file of a million `- - - -` would
-//! end the process there. Anchors, aliases, tags and second documents are refused: an inventory needs none of them, and
-//! an alias is how a small file becomes a huge tree.
+//! end the process there. Anchors, aliases and second documents are refused: an inventory needs none of them, and an
+//! alias is how a small file becomes a huge tree. Of tags there are two, which say where a secret is: `!env` and `!age`.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use yaml_rust2::parser::{Event, Parser, Tag};
 use yaml_rust2::scanner::{ScanError, TScalarStyle};
 
 use super::findings::{Finding, Findings, Located, Place};
+use crate::secret::Secret;
 
 /// The largest inventory, in bytes: 5000 hosts with every field stay below it.
 const TEXT_LIMIT: usize = 1 << 20;
@@ -26,9 +27,25 @@ pub(super) struct Node {
 /// What a value is. `plain` scalars were written without quotes: only they can be numbers, booleans or null.
 #[derive(Debug, PartialEq)]
 pub(super) enum Value {
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     Sequence(Vec<Node>),
     Mapping(Vec<Entry>),
+    /// A secret that is still where the text says it is.
+    Sealed(Sealed),
+    /// A secret. No field but one that is made for secrets takes it, so that it cannot get into a plan.
+    Secret(Secret),
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Sealed {
+    /// `!env NAME`
+    Environment(String),
+    /// `!age |` with age's armored text
+    Age(String),
 }
 
 /// A key and its value.
@@ -40,9 +57,20 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// No letter was written but perhaps a tag: the parser's place is then that of what follows.
+    fn is_blank(&self) -> bool {
+        self.is_empty()
+            || matches!(&self.value, Value::Sealed(Sealed::Environment(text) | Sealed::Age(text)) if text.is_empty())
+    }
+
     /// `name: value` pairs, or none of them in `{}`.
     pub(super) fn is_mapping(&self) -> bool {
         matches!(self.value, Value::Mapping(_))
+    }
+
+    /// It is a secret, or says where one is.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.value, Value::Sealed(_) | Value::Secret(_))
     }
 
     /// The word for messages.
@@ -52,28 +80,29 @@ impl Node {
             Value::Scalar { .. } => "a single value",
             Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a mapping",
+            Value::Sealed(_) | Value::Secret(_) => "a secret",
         }
     }
 }
 
-/// Reads the text. `None` means that a finding says why there is no tree. Duplicate keys are findings, and the first of
-/// them stays in the tree, so that the rest of the file is checked as well.
-pub(super) fn load(text: &str, findings: &mut Findings) -> Option<Node> {
+/// Reads the text, which is number `file` among all that are read. `None` means that a finding says why there is no tree.
+/// Duplicate keys are findings, and the first of them stays in the tree, so that the rest of the file is checked as well.
+pub(super) fn load(file: usize, text: &str, findings: &mut Findings) -> Option<Node> {
     if text.len() > TEXT_LIMIT {
         let message =
             format!("the file has {} bytes, more than the {TEXT_LIMIT} that an inventory may have", text.len());
         findings.add(
-            Place::WHOLE_FILE,
+            Place::whole(file),
             message,
             "name an inventory file; host ranges such as `w[001-500]` keep it short",
         );
         return None;
     }
-    match read(text, findings) {
+    match read(file, text, findings) {
         Ok(Some(root)) if !root.is_empty() => Some(root),
         Ok(_) => {
             let fix = "start with `cluster: <name>` and `masters:`; see inventories/three-masters.yaml";
-            findings.add(Place::WHOLE_FILE, "the inventory is empty", fix);
+            findings.add(Place::whole(file), "the inventory is empty", fix);
             None
         }
         Err(finding) => {
@@ -83,13 +112,13 @@ pub(super) fn load(text: &str, findings: &mut Findings) -> Option<Node> {
     }
 }
 
-fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Finding> {
+fn read(file: usize, text: &str, findings: &mut Findings) -> Result<Option<Node>, Finding> {
     let mut parser = Parser::new_from_str(text);
     let mut open: Vec<Open> = Vec::new();
     let mut root = None;
     loop {
-        let (event, marker) = parser.next_token().map_err(|error| syntax(text, &error))?;
-        let at = Place { line: marker.line(), column: marker.col() + 1 };
+        let (event, marker) = parser.next_token().map_err(|error| syntax(file, text, &error))?;
+        let at = Place { file, line: marker.line(), column: marker.col() + 1 };
         let node = match event {
             Event::StreamEnd => return Ok(root),
             Event::DocumentStart if root.is_some() => {
@@ -99,13 +128,15 @@ fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Finding> {
             Event::Nothing | Event::StreamStart | Event::DocumentStart | Event::DocumentEnd => continue,
             Event::Alias(_) => return Err(reference(at)),
             Event::MappingStart(anchor, tag) => {
-                refuse_decoration(at, anchor, tag)?;
+                refuse_anchor(at, anchor)?;
+                refuse_tag(at, tag)?;
                 open.push(Open::Mapping { at, entries: Vec::new(), seen: BTreeMap::new(), key: None });
                 refuse_depth(at, open.len())?;
                 continue;
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse_decoration(at, anchor, tag)?;
+                refuse_anchor(at, anchor)?;
+                refuse_tag(at, tag)?;
                 open.push(Open::Sequence { at, items: Vec::new() });
                 refuse_depth(at, open.len())?;
                 continue;
@@ -116,8 +147,8 @@ fn read(text: &str, findings: &mut Findings) -> Result<Option<Node>, Finding> {
                 None => continue,
             },
             Event::Scalar(text, style, anchor, tag) => {
-                refuse_decoration(at, anchor, tag)?;
-                Node { at, value: Value::Scalar { text, plain: style == TScalarStyle::Plain } }
+                refuse_anchor(at, anchor)?;
+                Node { at, value: scalar(at, text, style, tag)? }
             }
         };
         match open.last_mut() {
@@ -146,7 +177,7 @@ impl Open {
                     None => {
                         seen.insert(name.value.clone(), name.at);
                         // An empty value's own place is that of whatever follows it: its key's is the useful one.
-                        let at = if node.is_empty() { name.at } else { node.at };
+                        let at = if node.is_blank() { name.at } else { node.at };
                         entries.push((name, Node { at, ..node }));
                     }
                 },
@@ -168,14 +199,26 @@ fn refuse_depth(at: Place, depth: usize) -> Result<(), Finding> {
     Err(Finding::new(at, message, "remove the extra `- `, `[` or `{` signs"))
 }
 
-fn refuse_decoration(at: Place, anchor: usize, tag: Option<Tag>) -> Result<(), Finding> {
-    if anchor != 0 {
-        return Err(reference(at));
+fn scalar(at: Place, text: String, style: TScalarStyle, tag: Option<Tag>) -> Result<Value, Finding> {
+    match &tag {
+        Some(tag) if tag.handle == "!" && tag.suffix == "env" => Ok(Value::Sealed(Sealed::Environment(text))),
+        Some(tag) if tag.handle == "!" && tag.suffix == "age" => Ok(Value::Sealed(Sealed::Age(text))),
+        _ => refuse_tag(at, tag).map(|()| Value::Scalar { text, plain: style == TScalarStyle::Plain }),
     }
-    if tag.is_some() {
-        return Err(Finding::new(at, "YAML tags (`!…`) are not accepted", "remove the tag; quotes make a value text"));
+}
+
+fn refuse_anchor(at: Place, anchor: usize) -> Result<(), Finding> {
+    if anchor == 0 { Ok(()) } else { Err(reference(at)) }
+}
+
+fn refuse_tag(at: Place, tag: Option<Tag>) -> Result<(), Finding> {
+    let Some(tag) = tag else { return Ok(()) };
+    if tag.handle == "!" && tag.suffix == "vault" {
+        let fix = "put the value into the environment and write `!env NAME`, or encrypt it with age: `!age |`";
+        return Err(Finding::new(at, "this is encrypted with ansible-vault, which barque cannot open", fix));
     }
-    Ok(())
+    let fix = "remove the tag; quotes make a value text, `!env NAME` and `!age |` say where a single secret is";
+    Err(Finding::new(at, "YAML tags (`!…`) are not accepted here", fix))
 }
 
 fn reference(at: Place) -> Finding {
@@ -183,8 +226,8 @@ fn reference(at: Place) -> Finding {
     Finding::new(at, "YAML anchors (`&…`) and aliases (`*…`) are not accepted", fix)
 }
 
-fn syntax(text: &str, error: &ScanError) -> Finding {
-    let at = Place { line: error.marker().line(), column: error.marker().col() + 1 };
+fn syntax(file: usize, text: &str, error: &ScanError) -> Finding {
+    let at = Place { file, line: error.marker().line(), column: error.marker().col() + 1 };
     if error.info().contains("unknown anchor") {
         return reference(at);
     }
@@ -200,34 +243,40 @@ fn syntax(text: &str, error: &ScanError) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::findings::Origin;
     use super::*;
 
+    fn of_one_file() -> Findings {
+        Findings::of(vec![Origin { name: "i".to_owned(), ..Origin::default() }])
+    }
+
     fn finding(text: &str) -> String {
-        let mut findings = Findings::default();
-        assert_eq!(load(text, &mut findings), None, "{text}");
-        let mistakes = findings.into_mistakes("i");
+        let mut findings = of_one_file();
+        assert_eq!(load(0, text, &mut findings), None, "{text}");
+        let mistakes = findings.into_mistakes();
         mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn keys_and_values_know_their_places() {
         let mut findings = Findings::default();
-        let root = load("# x\na: 1\nb:\n  - \"2\"\nc:\n", &mut findings).unwrap();
+        let root = load(0, "# x\na: 1\nb:\n  - \"2\"\nc:\n", &mut findings).unwrap();
         let Value::Mapping(entries) = &root.value else { panic!("{root:?}") };
-        assert_eq!(entries[0].1.at, Place { line: 2, column: 4 });
-        assert_eq!(entries[1].0.at, Place { line: 3, column: 1 });
-        let two = Node { at: Place { line: 4, column: 5 }, value: Value::Scalar { text: "2".into(), plain: false } };
+        assert_eq!(entries[0].1.at, Place { file: 0, line: 2, column: 4 });
+        assert_eq!(entries[1].0.at, Place { file: 0, line: 3, column: 1 });
+        let two =
+            Node { at: Place { file: 0, line: 4, column: 5 }, value: Value::Scalar { text: "2".into(), plain: false } };
         assert_eq!(entries[1].1.value, Value::Sequence(vec![two]));
         assert!(entries[2].1.is_empty());
-        assert_eq!(entries[2].1.at, Place { line: 5, column: 1 });
+        assert_eq!(entries[2].1.at, Place { file: 0, line: 5, column: 1 });
         assert!(findings.is_empty());
     }
 
     #[test]
     fn every_duplicate_key_is_found() {
-        let mut findings = Findings::default();
-        assert!(load("a: 1\nb: {x: 1, x: 2}\na: 2\na: 3\n", &mut findings).is_some());
-        let mistakes = findings.into_mistakes("i");
+        let mut findings = of_one_file();
+        assert!(load(0, "a: 1\nb: {x: 1, x: 2}\na: 2\na: 3\n", &mut findings).is_some());
+        let mistakes = findings.into_mistakes();
         assert_eq!(mistakes.len(), 3);
         assert_eq!(
             mistakes[0].to_string(),
@@ -267,7 +316,11 @@ mod tests {
         let reference = "YAML anchors (`&…`) and aliases (`*…`) are not accepted";
         assert!(finding("a: &x 1\nb: *x\n").contains(reference));
         assert!(finding("a: *nowhere\n").starts_with(&format!("i:1:4: {reference}")));
-        assert!(finding("a: !!str 1\n").contains("YAML tags (`!…`) are not accepted"));
+        for tagged in ["a: !!str 1\n", "a: !secret x\n", "a: !env {b: c}\n", "a: !age [b]\n", "{!env X: 1}"] {
+            let text = finding(tagged);
+            assert!(text.contains("YAML tags (`!…`) are not accepted here") || text.contains("a plain word"), "{text}");
+        }
+        assert!(finding("a: !vault |\n  $ANSIBLE_VAULT\n").contains("encrypted with ansible-vault"));
         assert!(finding("a: 1\n---\na: 2\n").starts_with("i:2:1: a second YAML document starts here"));
         assert!(finding("[1]: 2\n").contains("a key must be a plain word"));
     }

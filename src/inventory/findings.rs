@@ -2,16 +2,23 @@
 
 use super::Mistake;
 
-/// A place in the text: line and column, 1 is the first; 0 means the whole file.
+/// A place in one of the texts: line and column, 1 is the first; 0 means the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Place {
+    /// Which text: its number among all that are read together, 0 is the first.
+    pub(super) file: usize,
     pub(super) line: usize,
     pub(super) column: usize,
 }
 
 impl Place {
-    /// The place of what is missing from the file altogether.
-    pub(super) const WHOLE_FILE: Place = Place { line: 0, column: 0 };
+    /// The place of what is missing altogether.
+    pub(super) const WHOLE_FILE: Place = Place::whole(0);
+
+    /// The whole of one text.
+    pub(super) const fn whole(file: usize) -> Place {
+        Place { file, line: 0, column: 0 }
+    }
 }
 
 /// A value and where it stands.
@@ -35,31 +42,73 @@ impl Finding {
     }
 }
 
-/// All that was found.
+/// A text's name for messages, and what follows from where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Origin {
+    /// As the operator wrote it.
+    pub(super) name: String,
+    /// The folder that relative paths in the text start from, where it is not that of the first text.
+    pub(super) folder: Option<String>,
+    /// It stands on the command line, where every process of the machine can read it.
+    pub(super) on_command_line: bool,
+}
+
+/// All that was found in some texts.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Finding>);
+pub(super) struct Findings {
+    found: Vec<Finding>,
+    origins: Vec<Origin>,
+}
 
 impl Findings {
+    /// For texts of these origins; a place's `file` counts in their order.
+    pub(super) fn of(origins: Vec<Origin>) -> Self {
+        Findings { found: Vec::new(), origins }
+    }
+
+    /// Where a place's text is from.
+    pub(super) fn origin(&self, at: Place) -> Option<&Origin> {
+        self.origins.get(at.file)
+    }
+
+    /// A place as a message about `from` names it: `line 5`, and of which file where that is another one.
+    pub(super) fn line(&self, at: Place, from: Place) -> String {
+        match self.origin(at) {
+            Some(origin) if at.line == 0 => format!("`{}`", origin.name),
+            Some(origin) if at.file != from.file => format!("line {} of {}", at.line, origin.name),
+            _ => format!("line {}", at.line),
+        }
+    }
+
+    /// A path that stands in one of the texts, as it is meant from the folder of the first.
+    pub(super) fn rebased(&self, at: Place, path: &str) -> String {
+        match self.origin(at).and_then(|origin| origin.folder.as_deref()) {
+            Some(folder) if !path.starts_with(['/', '~']) => format!("{folder}/{path}"),
+            _ => path.to_owned(),
+        }
+    }
+
     pub(super) fn add(&mut self, at: Place, message: impl Into<String>, fix: impl Into<String>) {
         self.push(Finding::new(at, message, fix));
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        self.0.push(finding);
+        self.found.push(finding);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
     }
 
     /// Sorted by place. A rule that holds for every host of a range says its sentence once.
-    pub(super) fn into_mistakes(mut self, file: &str) -> Vec<Mistake> {
-        self.0.sort();
-        self.0.dedup();
-        self.0
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        let Findings { mut found, origins } = self;
+        found.sort();
+        found.dedup();
+        found
             .into_iter()
             .map(|Finding { at, message, fix }| Mistake {
-                file: file.to_owned(),
+                file: origins.get(at.file).map(|origin| origin.name.clone()).unwrap_or_default(),
                 line: at.line,
                 column: at.column,
                 message,
@@ -75,12 +124,35 @@ mod tests {
 
     #[test]
     fn mistakes_come_in_the_order_of_the_file_and_once() {
-        let mut findings = Findings::default();
-        findings.add(Place { line: 3, column: 1 }, "c", "");
-        findings.add(Place { line: 1, column: 9 }, "b", "");
-        findings.add(Place { line: 1, column: 9 }, "b", "");
+        let names = ["f", "g"].map(|name| Origin { name: name.to_owned(), ..Origin::default() });
+        let mut findings = Findings::of(names.to_vec());
+        findings.add(Place { file: 1, line: 1, column: 1 }, "d", "");
+        findings.add(Place { file: 0, line: 3, column: 1 }, "c", "");
+        findings.add(Place { file: 0, line: 1, column: 9 }, "b", "");
+        findings.add(Place { file: 0, line: 1, column: 9 }, "b", "");
         findings.add(Place::WHOLE_FILE, "a", "");
-        let messages: Vec<_> = findings.into_mistakes("f").into_iter().map(|mistake| mistake.message).collect();
-        assert_eq!(messages, ["a", "b", "c"]);
+        let found = findings.into_mistakes();
+        let found: Vec<_> = found.iter().map(|mistake| format!("{} {}", mistake.file, mistake.message)).collect();
+        assert_eq!(found, ["f a", "f b", "f c", "g d"]);
+    }
+
+    #[test]
+    fn a_line_of_another_file_has_that_files_name() {
+        let origin = |name: &str, on_command_line| Origin { name: name.to_owned(), folder: None, on_command_line };
+        let findings = Findings::of(vec![origin("a.yaml", false), origin("b.yaml", false), origin("--set x", true)]);
+        let here = Place { file: 0, line: 5, column: 1 };
+        assert_eq!(findings.line(here, Place { file: 0, line: 9, column: 1 }), "line 5");
+        assert_eq!(findings.line(here, Place { file: 1, line: 9, column: 1 }), "line 5 of a.yaml");
+        assert_eq!(findings.line(Place::whole(2), here), "`--set x`");
+    }
+
+    #[test]
+    fn a_relative_path_starts_at_the_file_that_says_it() {
+        let second = Origin { name: "b".into(), folder: Some("/srv/b".into()), on_command_line: false };
+        let findings = Findings::of(vec![Origin::default(), second]);
+        assert_eq!(findings.rebased(Place::whole(0), "keys/id"), "keys/id");
+        assert_eq!(findings.rebased(Place::whole(1), "keys/id"), "/srv/b/keys/id");
+        assert_eq!(findings.rebased(Place::whole(1), "~/.ssh/id"), "~/.ssh/id");
+        assert_eq!(findings.rebased(Place::whole(1), "/id"), "/id");
     }
 }

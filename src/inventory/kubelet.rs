@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::document::{Entry, Node, Value};
 use super::findings::Findings;
-use super::section::{is_secret_name, refuse_secret};
+use super::section::{NO_SECRET_FIX, is_secret_name, no_secret_field, refuse_secret};
 
 /// Fields that other parts of the cluster must agree with, and what to do instead.
 const OWNED: [(&str, &str); 13] = [
@@ -47,6 +47,10 @@ fn json(path: &str, node: &Node, findings: &mut Findings) -> Option<Json> {
     match &node.value {
         Value::Scalar { text, plain: false } => Some(Json::String(text.clone())),
         Value::Scalar { text, .. } => scalar(path, text, node, findings),
+        Value::Sealed(_) | Value::Secret(_) => {
+            findings.add(node.at, no_secret_field(path), NO_SECRET_FIX);
+            None
+        }
         // Each item is read even after a bad one, so that all mistakes are found.
         Value::Sequence(items) => {
             let values: Vec<_> = items.iter().map(|item| json(path, item, findings)).collect();
@@ -117,15 +121,16 @@ fn number(text: &str) -> Option<Option<serde_json::Number>> {
 #[cfg(test)]
 mod tests {
     use super::super::document::load;
+    use super::super::findings::Origin;
     use super::*;
     use serde_json::json;
 
     fn read_text(text: &str) -> (BTreeMap<String, Json>, Vec<String>) {
-        let mut findings = Findings::default();
-        let root = load(text, &mut findings).unwrap();
+        let mut findings = Findings::of(vec![Origin { name: "i".to_owned(), ..Origin::default() }]);
+        let root = load(0, text, &mut findings).unwrap();
         let Value::Mapping(entries) = &root.value else { panic!("no mapping") };
         let fields = read(entries, &mut findings);
-        (fields, findings.into_mistakes("i").iter().map(ToString::to_string).collect())
+        (fields, findings.into_mistakes().iter().map(ToString::to_string).collect())
     }
 
     #[test]

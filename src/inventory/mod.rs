@@ -16,6 +16,7 @@ mod nearest;
 mod network;
 mod parse;
 mod range;
+mod reveal;
 mod section;
 mod ssh;
 mod syntax;
@@ -26,7 +27,8 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-pub use parse::parse;
+pub use parse::{parse, parse_with};
+pub use reveal::{Closed, Reveal, Unreadable};
 pub use version::check_version;
 pub use warnings::warnings;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::document::load;
-use super::findings::{Findings, Place};
+use super::findings::{Findings, Origin, Place};
 use super::hosts::{self, Draft, Labels};
 use super::network::{Networks, api};
+use super::reveal::{self, Closed, Reveal};
 use super::section::Section;
 use super::ssh::{SSH_DEFAULTS, SshFields, ssh_fields};
 use super::syntax::is_dns_label;
@@ -16,19 +17,25 @@ use super::{Host, Inventory, Mistake, Role, kubelet};
 
 const FIELDS: [&str; 9] = ["cluster", "version", "network", "api", "ssh", "kubelet", "labels", "masters", "workers"];
 
-/// Reads an inventory. `file` is its name as the operator wrote it, for messages; `text` is its content. All mistakes
-/// come back together, in the order of their lines.
+/// Reads an inventory without secrets. `file` is its name as the operator wrote it, for messages; `text` is its content.
+/// All mistakes come back together, in the order of their lines.
 pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
-    let mut findings = Findings::default();
-    match read(text, &mut findings) {
+    parse_with(file, text, &Closed)
+}
+
+/// Reads an inventory whose secrets `reveal` opens.
+pub fn parse_with(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
+    let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
+    match read(text, reveal, &mut findings) {
         Some(inventory) if findings.is_empty() => Ok(inventory),
-        _ => Err(findings.into_mistakes(file)),
+        _ => Err(findings.into_mistakes()),
     }
 }
 
 /// Invariant: `None` only where a finding was added.
-fn read(text: &str, findings: &mut Findings) -> Option<Inventory> {
-    let document = load(text, findings)?;
+fn read(text: &str, reveal: &dyn Reveal, findings: &mut Findings) -> Option<Inventory> {
+    let mut document = load(0, text, findings)?;
+    reveal::open(&mut document, reveal, findings);
     let root = Section::of(String::new(), &document, &FIELDS, findings)?;
     let cluster = cluster(&root, findings);
     let version = root.text("version", findings).map(|version| {

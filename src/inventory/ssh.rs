@@ -96,5 +96,5 @@ fn path(section: &Section<'_>, field: &str, findings: &mut Findings) -> Option<S
         findings.add(text.at, format!("`{}` is no path", section.path_of(field)), "write a file's path in one line");
         return None;
     }
-    Some(text.value)
+    Some(findings.rebased(text.at, &text.value))
 }

@@ -53,7 +53,7 @@ fn same_names(hosts: &[Draft], findings: &mut Findings) {
         let Located { at, value: name } = &host.name;
         match seen.get(name.as_str()) {
             Some(first) => {
-                let message = format!("the host `{name}` is defined twice: also on line {}", first.line);
+                let message = format!("the host `{name}` is defined twice: also on {}", findings.line(*first, *at));
                 findings.add(*at, message, "give one of them another name, or remove it");
             }
             None => {
@@ -70,8 +70,11 @@ fn same_addresses(hosts: &[Draft], findings: &mut Findings) {
         match seen.get(&address.value) {
             Some(first) => {
                 let message = format!(
-                    "`{}` has the address {}, as `{}` has on line {}",
-                    host.name.value, address.value, first.name.value, first.name.at.line
+                    "`{}` has the address {}, as `{}` has on {}",
+                    host.name.value,
+                    address.value,
+                    first.name.value,
+                    findings.line(first.name.at, address.at)
                 );
                 findings.add(address.at, message, "give each host its own address");
             }
@@ -97,8 +100,11 @@ fn same_ssh(hosts: &[Draft], findings: &mut Findings) {
             continue;
         }
         let message = format!(
-            "ssh reaches `{}` at {} port {port}, as it reaches `{}` of line {}",
-            host.name.value, address.value, first.name.value, first.name.at.line
+            "ssh reaches `{}` at {} port {port}, as it reaches `{}` of {}",
+            host.name.value,
+            address.value,
+            first.name.value,
+            findings.line(first.name.at, address.at)
         );
         findings.add(address.at, message, "give each host its own `ssh.address` or `ssh.port`");
     }
@@ -117,7 +123,7 @@ fn overlaps(networks: &Networks, hosts: &[Draft], findings: &mut Findings) {
             if network.value.contains(&address.value) {
                 let written = match network.at {
                     Place::WHOLE_FILE => "the default".to_owned(),
-                    at => format!("line {}", at.line),
+                    at => findings.line(at, address.at),
                 };
                 let message = format!(
                     "the address {} of `{}` lies in the network of {field}, {} ({written})",

@@ -48,7 +48,7 @@ pub fn check_version<S: AsRef<str>>(inventory: &Inventory, file: &str, text: &st
 }
 
 fn place(text: &str) -> Place {
-    let root = document::load(text, &mut Findings::default());
+    let root = document::load(0, text, &mut Findings::default());
     let Some(Value::Mapping(entries)) = root.map(|root| root.value) else { return Place::WHOLE_FILE };
     entries.iter().find(|(key, _)| key.value == "version").map_or(Place::WHOLE_FILE, |(_, node)| node.at)
 }
