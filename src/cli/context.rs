@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::Common;
 use super::read::read;
-use super::target::{folder_of, parent, target};
+use super::target::{Base, folder_of, parent, target};
 use crate::agent::Look;
 use crate::component::{self, Input};
 use crate::engine::{Fleet, Vault};
@@ -41,8 +41,9 @@ impl Context {
         let folder = common.folder.clone().unwrap_or_else(|| folder_of(&common.inventory, &inventory.cluster));
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
-        let base = parent(&common.inventory);
-        let targets = inventory.hosts.values().map(|host| (host.name.clone(), target(host, &base, &folder))).collect();
+        let sudo_password = common.access.sudo_password()?;
+        let base = Base { inventory: &parent(&common.inventory), cluster: &folder, sudo_password };
+        let targets = inventory.hosts.values().map(|host| (host.name.clone(), target(host, &base))).collect();
         let connector = Arc::new(SshConnector::new(Options::default()));
         let fleet = Fleet::new(connector, sink, targets);
         Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet })

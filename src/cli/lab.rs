@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 
+use super::access::Access;
 use super::apply::{Apply, Proof};
 use super::{Common, Show, say, tell};
 use crate::lab;
@@ -96,7 +97,8 @@ impl Up {
             say(&format!("next:  barque apply -i {}\n", made.inventory.display()));
             return Ok(0);
         }
-        let common = Common { inventory: made.inventory.clone(), folder: None, show: self.show };
+        let common =
+            Common { inventory: made.inventory.clone(), folder: None, access: Access::default(), show: self.show };
         let code = Apply { common, yes: true }.run_with(Proof::Pod).await?;
         tell(&format!("bare nodes to a working cluster: {}\n", duration(started.elapsed().as_millis() as u64)));
         say(&format!("       barque lab down --name {}\n", options.name));

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::progress::Mode;
 
+mod access;
 mod agent;
 mod apply;
 mod context;
@@ -56,6 +57,8 @@ pub struct Common {
     /// The cluster's folder (CA keys, known hosts, journal); default: clusters/NAME beside the inventory
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    access: access::Access,
     #[command(flatten)]
     show: Show,
 }

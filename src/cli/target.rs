@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::Target;
+use crate::host::{SudoPassword, Target};
 use crate::inventory;
 
 /// The folder that a file is in.
@@ -29,15 +29,25 @@ fn resolve(base: &Path, text: &str) -> PathBuf {
     }
 }
 
-/// The way to a host. `base` is the inventory's folder, `folder` the cluster's.
-pub(super) fn target(host: &inventory::Host, base: &Path, folder: &Path) -> Target {
-    let own = host.ssh.known_hosts.as_deref().map(|text| resolve(base, text));
+/// What is the same for the ways to all hosts of a run.
+pub(super) struct Base<'a> {
+    /// The inventory's folder.
+    pub(super) inventory: &'a Path,
+    /// The cluster's folder.
+    pub(super) cluster: &'a Path,
+    pub(super) sudo_password: Option<SudoPassword>,
+}
+
+/// The way to a host.
+pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> Target {
+    let own = host.ssh.known_hosts.as_deref().map(|text| resolve(base.inventory, text));
     Target {
         name: host.name.clone(),
         address: host.ssh.address.clone(),
         port: host.ssh.port,
         user: host.ssh.user.clone(),
-        key: host.ssh.key.as_deref().map(|text| resolve(base, text)),
-        known_hosts: own.into_iter().chain([folder.join("known_hosts")]).collect(),
+        key: host.ssh.key.as_deref().map(|text| resolve(base.inventory, text)),
+        known_hosts: own.into_iter().chain([base.cluster.join("known_hosts")]).collect(),
+        sudo_password: base.sudo_password.clone(),
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Answer {
     Sudo,
     /// The account is not root, and there is no sudo.
     NoSudo,
+    /// sudo took the password; the script is read now.
+    Root,
     /// The host has this very agent and starts it now; `machine` is its architecture.
     Have { machine: String },
     /// The host waits for the agent's bytes.
@@ -37,13 +39,36 @@ pub(super) struct Wanted<'a> {
     pub(super) size: usize,
 }
 
+/// How an account that is not root becomes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sudo {
+    /// Without a password. The script may be sent at once: nobody else reads it.
+    Silent,
+    /// With a password, which sudo asks for with `PROMPT` on standard error. The script must wait for `Answer::Root`,
+    /// else sudo would take its lines for further passwords.
+    Password,
+}
+
+/// How sudo asks for the password. Systems whose PAM modules ask in their own words do not show it.
+const PROMPT: &str = "barque-bootstrap: password";
+
+/// Whether an unfinished line of standard error is sudo's question for the password.
+pub(super) fn is_prompt(line: &str) -> bool {
+    let line = line.trim().to_lowercase();
+    line.ends_with(PROMPT) || line.ends_with(':') && (line.starts_with("password") || line.starts_with("[sudo"))
+}
+
 /// The command for sshd and the script that its input must begin with. The command holds nothing but the script's
 /// length, so no name ever reaches the login shell.
-pub(super) fn command(wanted: Wanted<'_>) -> (String, String) {
+pub(super) fn command(wanted: Wanted<'_>, sudo: Sudo) -> (String, String) {
     let Wanted { folder, digest, size } = wanted;
     let script = format!("set -- {} {} {size}\n{SCRIPT}", quote(folder), quote(digest));
     let login = LOGIN.trim_end().lines().last().unwrap_or_default();
-    let login = login.replace("LENGTH", &script.len().to_string());
+    let (begun, sudo) = match sudo {
+        Sudo::Silent => (String::new(), "sudo -n".to_string()),
+        Sudo::Password => (format!("echo {MARK}root; "), format!("sudo -S -p \"{PROMPT}\"")),
+    };
+    let login = login.replace("LENGTH", &script.len().to_string()).replace("BEGUN", &begun).replace("SUDO", &sudo);
     // The word sh, a space and single quotes mean the same to every login shell.
     (format!("exec sh -c '{login}'"), script)
 }
@@ -55,6 +80,7 @@ pub(super) fn parse(line: &str) -> Option<Answer> {
     Some(match word {
         "sudo" => Answer::Sudo,
         "no-sudo" => Answer::NoSudo,
+        "root" => Answer::Root,
         "have" => Answer::Have { machine: rest.to_string() },
         "need" => Answer::Need { machine: rest.to_string() },
         "run" => Answer::Run,
@@ -86,11 +112,26 @@ mod tests {
 
     #[test]
     fn the_command_is_one_plain_line_for_any_shell() {
-        let (command, script) = command(Wanted { folder: "/var/lib/barque/bin", digest: "abc", size: 7 });
-        assert_eq!(command.matches('\'').count(), 2);
-        assert!(!command.contains(['\n', '!']), "{command}");
-        assert!(command.contains(&format!("count={} ", script.len())), "{command}");
-        assert!(script.starts_with("set -- '/var/lib/barque/bin' 'abc' 7\n"), "{script}");
+        for sudo in [Sudo::Silent, Sudo::Password] {
+            let (command, script) = command(Wanted { folder: "/var/lib/barque/bin", digest: "abc", size: 7 }, sudo);
+            assert_eq!(command.matches('\'').count(), 2);
+            assert!(!command.contains(['\n', '!']), "{command}");
+            assert!(!command.contains("SUDO") && !command.contains("BEGUN"), "{command}");
+            assert!(command.contains(&format!("count={} ", script.len())), "{command}");
+            assert!(script.starts_with("set -- '/var/lib/barque/bin' 'abc' 7\n"), "{script}");
+        }
+    }
+
+    #[test]
+    fn sudos_question_is_known_in_its_usual_forms_and_no_other() {
+        for line in [PROMPT, "Password:", "Password for ops: ", "[sudo: barque-bootstrap: password] Password: "] {
+            assert!(is_prompt(line), "{line}");
+        }
+        for line in
+            ["", "New password: ", "(current) UNIX password:", "Verification code: ", "sudo: a password is required"]
+        {
+            assert!(!is_prompt(line), "{line}");
+        }
     }
 
     #[test]
@@ -120,7 +161,7 @@ mod tests {
     /// Runs the command as sshd would, with the script, the agent's bytes and then `rest` as input.
     fn run(folder: &str, agent: &[u8], send: &[u8], rest: &str) -> (String, String) {
         let digest = crate::secret::sha256_hex(agent);
-        let (command, script) = command(Wanted { folder, digest: &digest, size: agent.len() });
+        let (command, script) = command(Wanted { folder, digest: &digest, size: agent.len() }, Sudo::Silent);
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shell.spawn().unwrap();

@@ -109,6 +109,7 @@ mod tests {
             user: String::new(),
             key: None,
             known_hosts: vec![],
+            ..Target::default()
         };
         (LocalConnector { binary }.connect(&target).await.unwrap(), folder)
     }

@@ -12,11 +12,13 @@ pub mod pipe;
 mod refusal;
 pub mod ssh;
 mod stream;
+mod sudo;
 
 pub use refusal::{is_transport, refusal};
+pub use sudo::{SudoFault, SudoPassword};
 
 /// Where and as whom to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     /// The inventory's name of the host, for messages.
     pub name: String,
@@ -30,6 +32,8 @@ pub struct Target {
     pub key: Option<PathBuf>,
     /// known_hosts files that are read beside the user's own.
     pub known_hosts: Vec<PathBuf>,
+    /// For an account that is not root where sudo wants a password.
+    pub sudo_password: Option<SudoPassword>,
 }
 
 /// Two halves of a stream whose other end is `barque agent`, running as root.
@@ -65,8 +69,8 @@ pub enum Refusal {
     RevokedHostKey { fingerprint: String, file: PathBuf, line: usize },
     /// sshd took none of our keys.
     Authentication { user: String, tried: Vec<String> },
-    /// The account is not root and sudo asks for a password or is not there.
-    Sudo { user: String },
+    /// The account is not root, and sudo does not make it root.
+    Sudo { user: String, fault: SudoFault },
     /// The shell's answer to the bootstrap made no sense; the text is what it said.
     Bootstrap(String),
     /// The machine's architecture is not this binary's.

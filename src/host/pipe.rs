@@ -51,6 +51,7 @@ mod tests {
             user: "root".into(),
             key: None,
             known_hosts: vec![],
+            ..Target::default()
         };
         let mut connection = connector.connect(&target).await.unwrap();
         write_frame(&mut connection.writer, &Frame::Message(b"m1".to_vec())).await.unwrap();

@@ -161,6 +161,15 @@ impl LastLines {
         }
     }
 
+    /// Whether the line that is not finished yet is such a one; then it is forgotten.
+    pub(super) fn take_open(&mut self, is_such: impl FnOnce(&str) -> bool) -> bool {
+        let found = is_such(&String::from_utf8_lossy(&self.open));
+        if found {
+            self.open.clear();
+        }
+        found
+    }
+
     /// The lines so far, the oldest first; "" if there are none.
     pub(super) fn text(&self) -> String {
         let open = String::from_utf8_lossy(&self.open);

@@ -111,7 +111,7 @@ pub struct Ssh {
     pub address: String,
     /// Default 22.
     pub port: u16,
-    /// Default root; any other account needs sudo without a password.
+    /// Default root; any other account needs sudo.
     pub user: String,
     /// A private key file; default: the ssh-agent's keys, then the usual files in ~/.ssh. Relative to the inventory.
     pub key: Option<String>,

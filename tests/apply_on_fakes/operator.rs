@@ -79,6 +79,7 @@ impl Office {
             user: String::new(),
             key: None,
             known_hosts: Vec::new(),
+            ..Target::default()
         };
         let targets = self.inventory.hosts.keys().map(|name| (name.clone(), target(name)));
         Fleet::new(connector, sink, targets.collect())

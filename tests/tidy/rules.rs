@@ -8,13 +8,14 @@ use super::source::Source;
 pub type Finding = (usize, String);
 
 /// Each crate's one home: whoever wants to replace it opens one folder.
-const HOMES: [(&str, &str); 10] = [
+const HOMES: [(&str, &str); 11] = [
     ("bollard", "src/lab/"),
     ("clap", "src/cli/"),
     ("etcd_client", "src/cluster/etcd.rs"),
     ("indicatif", "src/progress/"),
     ("kube", "src/cluster/kubernetes.rs"),
     ("rcgen", "src/pki/"),
+    ("rpassword", "src/cli/"),
     ("russh", "src/host/ssh/"),
     ("tera", "src/render.rs"),
     ("x509_parser", "src/pki/"),

@@ -14,6 +14,7 @@ mod authentication;
 mod binary;
 mod key_file;
 pub mod keys;
+mod passwords;
 mod remote;
 mod session;
 mod severable;
@@ -22,6 +23,8 @@ mod start;
 mod tests;
 
 use binary::AgentBinary;
+use passwords::Passwords;
+use start::Start;
 
 /// What is the same for all hosts of a run.
 #[derive(Debug, Clone)]
@@ -58,12 +61,13 @@ impl Default for Options {
 pub struct SshConnector {
     options: Options,
     binary: OnceCell<AgentBinary>,
+    passwords: Passwords,
 }
 
 impl SshConnector {
     /// A connector that has read nothing yet.
     pub fn new(options: Options) -> Self {
-        SshConnector { options, binary: OnceCell::new() }
+        SshConnector { options, binary: OnceCell::new(), passwords: Passwords::default() }
     }
 
     async fn open(&self, target: &Target) -> anyhow::Result<Connection> {
@@ -73,7 +77,8 @@ impl SshConnector {
         let records = known_hosts::read(&files, &target.address, target.port)?;
         let mut session = session::open(target, records, self.options.connect_timeout).await?;
         authentication::log_in(&mut session, target, &self.options).await?;
-        start::start_agent(session, target, binary, &self.options.agent_folder).await
+        let start = Start { binary, folder: &self.options.agent_folder, passwords: &self.passwords };
+        start::start_agent(session, target, &start).await
     }
 }
 

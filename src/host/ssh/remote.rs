@@ -28,6 +28,14 @@ pub(super) struct Remote {
     end: End,
 }
 
+/// What the start of the agent waits for.
+pub(super) enum Heard {
+    /// The bootstrap said something.
+    Answer(Answer),
+    /// sudo asks for the password.
+    Prompt,
+}
+
 /// How the command ended, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
@@ -57,47 +65,82 @@ impl Remote {
     /// The next answer of the bootstrap; `None` if none can come any more. Safe to cancel.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
         loop {
-            while let Some(length) = self.ahead.iter().position(|&byte| byte == b'\n') {
-                let line = self.ahead.split_to(length + 1);
-                match bootstrap::parse(&String::from_utf8_lossy(&line)) {
-                    Some(answer) => return Some(answer),
-                    None => {
-                        self.noisy += line.len();
-                        self.noise.push(&line);
-                    }
+            if let Some(answer) = self.told() {
+                return Some(answer);
+            }
+            self.listen().await?;
+        }
+    }
+
+    /// Like `answer`, but sudo may ask for the password instead. Safe to cancel.
+    pub(super) async fn answer_or_prompt(&mut self) -> Option<Heard> {
+        loop {
+            if let Some(answer) = self.told() {
+                return Some(Heard::Answer(answer));
+            }
+            if self.errors.take_open(bootstrap::is_prompt) {
+                return Some(Heard::Prompt);
+            }
+            self.listen().await?;
+        }
+    }
+
+    /// An answer in what was read so far.
+    fn told(&mut self) -> Option<Answer> {
+        while let Some(length) = self.ahead.iter().position(|&byte| byte == b'\n') {
+            let line = self.ahead.split_to(length + 1);
+            match bootstrap::parse(&String::from_utf8_lossy(&line)) {
+                Some(answer) => return Some(answer),
+                None => {
+                    self.noisy += line.len();
+                    self.noise.push(&line);
                 }
             }
-            if self.noisy + self.ahead.len() > NOISE {
-                self.end = End::Flooded;
-                return None;
-            }
-            let bytes = self.receive().await?;
+        }
+        None
+    }
+
+    /// Waits for something more; `None` at the end.
+    async fn listen(&mut self) -> Option<()> {
+        if self.noisy + self.ahead.len() > NOISE {
+            self.end = End::Flooded;
+            return None;
+        }
+        if let Some(bytes) = self.message().await? {
             self.ahead.extend_from_slice(&bytes);
         }
+        Some(())
     }
 
     async fn receive(&mut self) -> Option<Bytes> {
         loop {
-            match self.half.wait().await {
-                Some(ChannelMsg::Data { data }) => return Some(data),
-                Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => self.errors.push(&data),
-                Some(ChannelMsg::ExitStatus { exit_status }) => self.end = End::Status(exit_status),
-                Some(ChannelMsg::ExitSignal { signal_name, .. }) => self.end = End::Signal(format!("{signal_name:?}")),
-                Some(ChannelMsg::Failure) => {
-                    self.end = End::Denied;
-                    return None;
-                }
-                Some(ChannelMsg::Close) => {
-                    if self.end == End::Unknown {
-                        self.end = End::Closed;
-                    }
-                    return None;
-                }
-                // The end of output; how the command ended is told after it.
-                Some(_) => {}
-                None => return None,
+            if let Some(bytes) = self.message().await? {
+                return Some(bytes);
             }
         }
+    }
+
+    /// The channel's next message, with its bytes if it is output; `None` after the last.
+    async fn message(&mut self) -> Option<Option<Bytes>> {
+        match self.half.wait().await? {
+            ChannelMsg::Data { data } => return Some(Some(data)),
+            ChannelMsg::ExtendedData { data, ext: STDERR } => self.errors.push(&data),
+            ChannelMsg::ExitStatus { exit_status } => self.end = End::Status(exit_status),
+            ChannelMsg::ExitSignal { signal_name, .. } => self.end = End::Signal(format!("{signal_name:?}")),
+            ChannelMsg::Failure => {
+                self.end = End::Denied;
+                return None;
+            }
+            ChannelMsg::Close => {
+                if self.end == End::Unknown {
+                    self.end = End::Closed;
+                }
+                return None;
+            }
+            // The end of output; how the command ended is told after it.
+            _ => {}
+        }
+        Some(None)
     }
 
     /// How it ended, after `output` or `answer` gave `None`.

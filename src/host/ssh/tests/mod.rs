@@ -11,12 +11,13 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::host::{Refusal, is_transport, refusal};
+use crate::host::{Refusal, SudoFault, SudoPassword, is_transport, refusal};
 use server::{Rules, Server, cut_after, new_key};
 
 mod bootstrap;
 mod openssh;
 mod server;
+mod sudo;
 mod trust;
 
 /// A host's folder of agents, an operator's keys and known hosts, and a server between them.
@@ -80,6 +81,7 @@ impl Lab {
             user: "root".into(),
             key: Some(key),
             known_hosts: vec![known_hosts],
+            ..Target::default()
         };
         Lab { folder, server, host_key, options, target }
     }

@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::super::keys::{KeyPair, generate_ed25519};
 use super::*;
 
-struct Sshd {
+pub(super) struct Sshd {
     process: Child,
-    folder: TempDir,
-    port: u16,
+    pub(super) folder: TempDir,
+    pub(super) port: u16,
 }
 
 impl Drop for Sshd {
@@ -34,6 +34,16 @@ fn write_secret(path: &Path, pair: &KeyPair) {
 }
 
 async fn start(agent: &str) -> Option<(Sshd, Options, Target)> {
+    start_with(agent, "", |_| {}).await
+}
+
+/// Starts sshd with more lines of configuration, after `prepare` has changed what is in its folder. With a file `prelude`
+/// there, sshd has mounts of its own, and that script runs among them first.
+pub(super) async fn start_with(
+    agent: &str,
+    more: &str,
+    prepare: impl FnOnce(&Path),
+) -> Option<(Sshd, Options, Target)> {
     let program = program()?;
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_string());
     let folder = tempfile::tempdir().unwrap();
@@ -47,12 +57,20 @@ async fn start(agent: &str) -> Option<(Sshd, Options, Target)> {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {0}/host_key\nAuthorizedKeysFile {0}/authorized_keys\nPidFile none\n\
-         StrictModes no\nPermitRootLogin yes\nUsePAM no\nPasswordAuthentication no\n",
+         StrictModes no\nPermitRootLogin yes\nUsePAM no\nPasswordAuthentication no\n{more}",
         folder.path().display()
     );
     fs_err::write(at("config"), config).unwrap();
     let errors = fs_err::File::create(at("log")).unwrap().into_file();
-    let mut command = Command::new(program);
+    prepare(folder.path());
+    let mut command = match at("prelude") {
+        prelude if prelude.exists() => {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-e"]).arg(prelude).arg(program);
+            command
+        }
+        _ => Command::new(program),
+    };
     command.args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(errors);
     let mut sshd = Sshd { process: command.spawn().unwrap(), folder, port };
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -76,6 +94,7 @@ async fn start(agent: &str) -> Option<(Sshd, Options, Target)> {
         user,
         key: Some(at("key")),
         known_hosts: vec![at("known_hosts")],
+        ..Target::default()
     };
     Some((sshd, options, target))
 }
