@@ -74,7 +74,7 @@ fn configuration(input: &HostInput<'_>) -> Value {
     if input.is_master() && inventory.workers().next().is_some() {
         config["registerWithTaints"] = json!([{"key": names::CONTROL_PLANE_LABEL, "effect": "NoSchedule"}]);
     }
-    for (name, value) in &inventory.kubelet {
+    for (name, value) in &input.host.kubelet {
         config[name] = value.clone();
     }
     config

@@ -57,6 +57,11 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// Nothing was written at all, not even `null`.
+    pub(super) fn is_unwritten(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true } if text.is_empty())
+    }
+
     /// No letter was written but perhaps a tag: the parser's place is then that of what follows.
     fn is_blank(&self) -> bool {
         self.is_empty()

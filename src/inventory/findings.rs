@@ -56,14 +56,15 @@ pub(super) struct Origin {
 /// All that was found in some texts.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    found: Vec<Finding>,
+    mistakes: Vec<Finding>,
+    warnings: Vec<Finding>,
     origins: Vec<Origin>,
 }
 
 impl Findings {
     /// For texts of these origins; a place's `file` counts in their order.
     pub(super) fn of(origins: Vec<Origin>) -> Self {
-        Findings { found: Vec::new(), origins }
+        Findings { origins, ..Findings::default() }
     }
 
     /// Where a place's text is from.
@@ -93,29 +94,40 @@ impl Findings {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        self.found.push(finding);
+        self.mistakes.push(finding);
+    }
+
+    /// Something that is allowed but worth a second thought.
+    pub(super) fn warn(&mut self, at: Place, message: impl Into<String>, fix: impl Into<String>) {
+        self.warnings.push(Finding::new(at, message, fix));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.mistakes.is_empty()
     }
 
-    /// Sorted by place. A rule that holds for every host of a range says its sentence once.
+    /// The mistakes, sorted by place. A rule that holds for every host of a range says its sentence once.
     pub(super) fn into_mistakes(self) -> Vec<Mistake> {
-        let Findings { mut found, origins } = self;
-        found.sort();
-        found.dedup();
-        found
-            .into_iter()
-            .map(|Finding { at, message, fix }| Mistake {
-                file: origins.get(at.file).map(|origin| origin.name.clone()).unwrap_or_default(),
-                line: at.line,
-                column: at.column,
-                message,
-                fix,
-            })
-            .collect()
+        sorted(self.mistakes, &self.origins)
     }
+
+    /// The warnings, likewise.
+    pub(super) fn into_warnings(self) -> Vec<Mistake> {
+        sorted(self.warnings, &self.origins)
+    }
+}
+
+fn sorted(mut findings: Vec<Finding>, origins: &[Origin]) -> Vec<Mistake> {
+    findings.sort();
+    findings.dedup();
+    let mistake = |Finding { at, message, fix }| Mistake {
+        file: origins.get(at.file).map(|origin| origin.name.clone()).unwrap_or_default(),
+        line: at.line,
+        column: at.column,
+        message,
+        fix,
+    };
+    findings.into_iter().map(mistake).collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! The sections `masters` and `workers`, and what they share with the defaults at the top: ssh and labels.
+//! The sections `masters` and `workers`: hosts and ranges of hosts, each laid over what it inherits.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Role;
 use super::document::{Entry, Node, Value};
 use super::findings::{Finding, Findings, Located, Place};
+use super::groups::{Groups, one_or_more};
+use super::layer::{Laid, Layer, SHARED};
 use super::range::{HOST_LIMIT, expand};
 use super::section::{Section, text_of};
-use super::ssh::{SSH, SshFields, ssh_addresses, ssh_fields};
-use super::syntax::{check_label_key, check_label_value, check_taint, is_dns_label};
+use super::ssh::{SSH, SshFields, ssh_addresses};
+use super::syntax::{NODE_NAME_RULE, ends_in_number, is_dns_label, is_node_name};
 
 /// A host as far as it could be read: the rules between hosts need places, and hold even if another field is wrong.
 #[derive(Debug, Clone)]
@@ -17,23 +18,26 @@ pub(super) struct Draft {
     pub(super) name: Located<String>,
     pub(super) role: Role,
     pub(super) address: Option<Located<Ipv4Addr>>,
-    pub(super) ssh: SshFields,
-    pub(super) zone: Option<String>,
-    pub(super) rack: Option<String>,
-    pub(super) labels: Labels,
-    pub(super) taints: Vec<String>,
+    pub(super) groups: Vec<String>,
+    /// What it inherits, with its own fields over it.
+    pub(super) laid: Laid,
 }
 
-/// Labels with the places of their keys.
-pub(super) type Labels = BTreeMap<String, (Place, String)>;
-
-const HOST: [&str; 6] = ["address", "zone", "rack", "labels", "taints", "ssh"];
+/// Fields of a host beside those that groups have too.
+const OWN: [&str; 2] = ["address", "group"];
 
 /// Reads one of the two sections into `drafts`. It stops where the hosts become more than a cluster can have: a small
 /// file can name a very large number of them.
-pub(super) fn read(role: Role, path: &str, entries: &[Entry], drafts: &mut Vec<Draft>, findings: &mut Findings) {
+pub(super) fn read(
+    role: Role,
+    path: &str,
+    entries: &[Entry],
+    groups: &mut Groups,
+    drafts: &mut Vec<Draft>,
+    findings: &mut Findings,
+) {
     for (key, node) in entries {
-        let more = host(role, path, key, node, findings);
+        let more = host(role, path, (key, node), groups, findings);
         if drafts.len() + more.len() > HOST_LIMIT {
             let message = format!("with `{path}.{}` the inventory has more than {HOST_LIMIT} hosts", key.value);
             findings.add(key.at, message, "divide them among several clusters: Kubernetes is not tested with more");
@@ -44,12 +48,18 @@ pub(super) fn read(role: Role, path: &str, entries: &[Entry], drafts: &mut Vec<D
 }
 
 /// The hosts of one entry: one, or as many as its range names.
-fn host(role: Role, path: &str, key: &Located<String>, node: &Node, findings: &mut Findings) -> Vec<Draft> {
+fn host(
+    role: Role,
+    path: &str,
+    (key, node): (&Located<String>, &Node),
+    groups: &mut Groups,
+    findings: &mut Findings,
+) -> Vec<Draft> {
     let path = format!("{path}.{}", key.value);
     let names = names(key, findings);
     let (address, fields) = match &node.value {
         Value::Scalar { .. } if !node.is_empty() => (text_of(&path, node, findings), None),
-        _ => match Section::of(path.clone(), node, &HOST, findings) {
+        _ => match Section::of(path.clone(), node, &fields(), findings) {
             Some(section) => (section.text("address", findings), Some(section)),
             None => return Vec::new(),
         },
@@ -65,53 +75,23 @@ fn host(role: Role, path: &str, key: &Located<String>, node: &Node, findings: &m
         }
     };
     let Some(section) = fields else {
-        return drafts(role, key.at, &names, &addresses, &[], Template::default());
+        let (laid, _) = groups.of(&[], findings);
+        return drafts(role, key.at, &names, &addresses, &[], &[], &laid);
     };
-    let mut template = template(&section, findings);
-    let ssh_addresses = match template.ssh.address.take() {
+    let (mut laid, groups) = groups.of(&one_or_more(&section, "group", findings), findings);
+    let mut own = Layer::read(&section, &SSH, findings);
+    let ssh_addresses = match own.ssh.address.take() {
         Some(text) => ssh_addresses(&path, names.len(), &text, findings),
         None => Vec::new(),
     };
-    drafts(role, key.at, &names, &addresses, &ssh_addresses, template)
+    laid.check_taken(&path, &own, findings);
+    laid.lay(&own);
+    drafts(role, key.at, &names, &addresses, &ssh_addresses, &groups, &laid)
 }
 
-/// What all hosts of an entry share.
-#[derive(Default)]
-struct Template {
-    ssh: SshFields,
-    zone: Option<String>,
-    rack: Option<String>,
-    labels: Labels,
-    taints: Vec<String>,
-}
-
-fn template(section: &Section<'_>, findings: &mut Findings) -> Template {
-    let ssh = section.section("ssh", &SSH, findings).map(|ssh| ssh_fields(&ssh, findings)).unwrap_or_default();
-    let zone = label_value(section, "zone", findings);
-    let rack = label_value(section, "rack", findings);
-    let labels = labels(&section.path_of("labels"), section.open_mapping("labels", findings), findings);
-    let path = section.path_of("taints");
-    let mut taints: Vec<String> = Vec::new();
-    for taint in section.list("taints", findings) {
-        if let Some(finding) = check_taint(taint.at, &path, &taint.value) {
-            findings.push(finding);
-        } else if taints.iter().any(|other| taint_identity(other) == taint_identity(&taint.value)) {
-            findings.add(
-                taint.at,
-                format!("{path}: `{}` is there twice", taint.value),
-                "keep one taint a key and effect",
-            );
-        } else {
-            taints.push(taint.value);
-        }
-    }
-    Template { ssh, zone, rack, labels, taints }
-}
-
-/// Kubernetes holds one taint for each key and effect.
-fn taint_identity(taint: &str) -> (&str, &str) {
-    let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
-    (rest.split('=').next().unwrap_or(rest), effect)
+/// Every field of a host.
+pub(super) fn fields() -> Vec<&'static str> {
+    OWN.into_iter().chain(SHARED).collect()
 }
 
 fn drafts(
@@ -120,7 +100,8 @@ fn drafts(
     names: &[String],
     addresses: &[Located<Ipv4Addr>],
     ssh: &[Located<String>],
-    shared: Template,
+    groups: &[String],
+    laid: &Laid,
 ) -> Vec<Draft> {
     names
         .iter()
@@ -129,11 +110,8 @@ fn drafts(
             name: Located { at, value: name.clone() },
             role,
             address: addresses.get(index).cloned(),
-            ssh: SshFields { address: ssh.get(index).cloned(), ..shared.ssh.clone() },
-            zone: shared.zone.clone(),
-            rack: shared.rack.clone(),
-            labels: shared.labels.clone(),
-            taints: shared.taints.clone(),
+            groups: groups.to_vec(),
+            laid: Laid { ssh: SshFields { address: ssh.get(index).cloned(), ..laid.ssh.clone() }, ..laid.clone() },
         })
         .collect()
 }
@@ -146,22 +124,39 @@ fn names(key: &Located<String>, findings: &mut Findings) -> Vec<String> {
             return Vec::new();
         }
     };
-    if let Some(bad) = names.iter().find(|name| !is_dns_label(name)) {
-        findings.push(not_a_label(key.at, "a host's name", bad));
+    if let Some(bad) = names.iter().find(|name| !is_node_name(name)) {
+        findings.push(not_a_node_name(key.at, bad));
     }
     names
 }
 
+/// The finding for a name that no node can have, with the nearest one that it can.
+fn not_a_node_name(at: Place, name: &str) -> Finding {
+    let message = format!("a host's name cannot be `{name}`");
+    if name.parse::<IpAddr>().is_ok() {
+        return Finding::new(at, message, "write a name here, and the address after the colon");
+    }
+    let parts = name.split('.').map(near_label).filter(|part| !part.is_empty());
+    let near = parts.collect::<Vec<_>>().join(".");
+    let fix = match is_node_name(&near) {
+        true => format!("write `{near}`: {NODE_NAME_RULE}"),
+        false if ends_in_number(&near) => format!("use {NODE_NAME_RULE}; the last word cannot be a number"),
+        false => format!("use {NODE_NAME_RULE}"),
+    };
+    Finding::new(at, message, fix)
+}
+
+/// The label that somebody who wrote this may have meant; empty if nothing of it is left.
+fn near_label(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let letters = lower.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '-' }).take(63);
+    letters.collect::<String>().trim_matches('-').to_owned()
+}
+
 /// The finding for a name that is no DNS label, with the nearest name that is one.
 pub(super) fn not_a_label(at: Place, what: &str, name: &str) -> Finding {
-    let letters: String = name
-        .to_lowercase()
-        .chars()
-        .map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '-' })
-        .take(63)
-        .collect();
-    let near = letters.trim_matches('-');
-    let fix = match is_dns_label(near) {
+    let near = near_label(name);
+    let fix = match is_dns_label(&near) {
         true => format!("write `{near}`: at most 63 lower-case letters, digits and hyphens, no hyphen at either end"),
         false => "use at most 63 lower-case letters, digits and hyphens, no hyphen at either end".to_owned(),
     };
@@ -244,34 +239,4 @@ pub(super) fn expand_alike(
 /// `host` or `hosts`.
 pub(super) fn plural(count: usize, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
-fn label_value(section: &Section<'_>, field: &str, findings: &mut Findings) -> Option<String> {
-    let text = section.text(field, findings)?;
-    if let Some(finding) = check_label_value(text.at, &section.path_of(field), &text.value) {
-        findings.push(finding);
-        return None;
-    }
-    Some(text.value)
-}
-
-/// A mapping of labels; the rules about labels that barque sets are in `validate`.
-pub(super) fn labels(path: &str, entries: &[Entry], findings: &mut Findings) -> Labels {
-    let mut labels = Labels::new();
-    for (key, node) in entries {
-        let value = match &node.value {
-            // A label without a value is common: `node.example.com/ssd:`.
-            _ if node.is_empty() => String::new(),
-            _ => match text_of(&format!("{path}.{}", key.value), node, findings) {
-                Some(text) => text.value,
-                None => continue,
-            },
-        };
-        let wrong = [check_label_key(key.at, path, &key.value), check_label_value(node.at, path, &value)];
-        for finding in wrong.into_iter().flatten() {
-            findings.push(finding);
-        }
-        labels.insert(key.value.clone(), (key.at, value));
-    }
-    labels
 }

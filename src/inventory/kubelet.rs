@@ -25,11 +25,11 @@ const OWNED: [(&str, &str); 13] = [
     ("containerRuntimeEndpoint", "remove it: it is barque's containerd"),
 ];
 
-/// The fields as JSON, by YAML 1.2's core rules.
-pub(super) fn read(entries: &[Entry], findings: &mut Findings) -> BTreeMap<String, Json> {
+/// The fields as JSON, by YAML 1.2's core rules; `section` is the mapping's path for messages.
+pub(super) fn read(section: &str, entries: &[Entry], findings: &mut Findings) -> BTreeMap<String, Json> {
     let mut fields = BTreeMap::new();
     for (key, node) in entries {
-        let path = format!("kubelet.{}", key.value);
+        let path = format!("{section}.{}", key.value);
         match OWNED.iter().find(|(name, _)| name.eq_ignore_ascii_case(&key.value)) {
             Some((_, fix)) => findings.add(key.at, format!("`{path}` is set by barque"), *fix),
             None if is_secret_name(&key.value) => refuse_secret(&path, key.at, findings),
@@ -129,7 +129,7 @@ mod tests {
         let mut findings = Findings::of(vec![Origin { name: "i".to_owned(), ..Origin::default() }]);
         let root = load(0, text, &mut findings).unwrap();
         let Value::Mapping(entries) = &root.value else { panic!("no mapping") };
-        let fields = read(entries, &mut findings);
+        let fields = read("kubelet", entries, &mut findings);
         (fields, findings.into_mistakes().iter().map(ToString::to_string).collect())
     }
 

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 mod document;
 mod findings;
+mod groups;
 mod hosts;
 mod kubelet;
+mod layer;
 mod nearest;
 mod network;
 mod parse;
@@ -20,6 +22,7 @@ mod reveal;
 mod section;
 mod ssh;
 mod syntax;
+mod taints;
 mod validate;
 mod version;
 mod warnings;
@@ -43,10 +46,11 @@ pub struct Inventory {
     pub network: Network,
     /// How the API is reached from outside.
     pub api: Api,
-    /// Fields laid over barque's KubeletConfiguration on every host.
-    pub kubelet: BTreeMap<String, serde_json::Value>,
     /// Every host by its name, which is also its node's name.
     pub hosts: BTreeMap<String, Host>,
+    /// What is allowed but worth a second thought, each with its place.
+    #[serde(default)]
+    pub warnings: Vec<Mistake>,
 }
 
 /// Networks of the cluster. None may overlap another, nor hold a host's address.
@@ -84,22 +88,30 @@ pub enum Role {
 /// One machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Host {
-    /// Its name: a DNS label, unique, and the node's name.
+    /// Its name: DNS labels with dots between, at most 63 signs; unique, and the node's name.
     pub name: String,
     /// What it does.
     pub role: Role,
     /// The address that the cluster uses (node IP, etcd, BGP).
     pub address: IpAddr,
+    /// Every group that it is in, those of groups included; a later one lies over an earlier one.
+    pub groups: Vec<String>,
     /// How the operator reaches it.
     pub ssh: Ssh,
     /// Failure domain, becomes the label `topology.kubernetes.io/zone`.
     pub zone: Option<String>,
     /// Rack, becomes the label `topology.barque.io/rack`.
     pub rack: Option<String>,
-    /// Node labels.
+    /// Data centre, hall or the like, becomes the label `topology.barque.io/location`.
+    pub location: Option<String>,
+    /// What the host is for, becomes the label `barque.io/function`.
+    pub function: Option<String>,
+    /// Node labels beside those.
     pub labels: BTreeMap<String, String>,
     /// Node taints as `key[=value]:Effect`.
     pub taints: Vec<String>,
+    /// Fields laid over barque's KubeletConfiguration.
+    pub kubelet: BTreeMap<String, serde_json::Value>,
     /// The inventory's line that defines the host, for messages; 1 is the first.
     pub line: usize,
 }
@@ -131,8 +143,8 @@ impl Inventory {
     }
 }
 
-/// One thing wrong with an inventory: where, what, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing wrong with an inventory, or worth a second thought: where, what, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mistake {
     /// File as the user named it.
     pub file: String,

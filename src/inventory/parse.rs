@@ -5,17 +5,19 @@ use std::net::IpAddr;
 
 use super::document::load;
 use super::findings::{Findings, Origin, Place};
-use super::hosts::{self, Draft, Labels};
+use super::groups::Groups;
+use super::hosts::{self, Draft};
 use super::network::{Networks, api};
 use super::reveal::{self, Closed, Reveal};
 use super::section::Section;
-use super::ssh::{SSH_DEFAULTS, SshFields, ssh_fields};
 use super::syntax::is_dns_label;
 use super::validate::validate;
 use super::version::check_form;
-use super::{Host, Inventory, Mistake, Role, kubelet};
+use super::{Host, Inventory, Mistake, Role};
 
-const FIELDS: [&str; 9] = ["cluster", "version", "network", "api", "ssh", "kubelet", "labels", "masters", "workers"];
+/// Fields of the whole inventory.
+pub(super) const FIELDS: [&str; 11] =
+    ["cluster", "version", "network", "api", "ssh", "kubelet", "labels", "defaults", "groups", "masters", "workers"];
 
 /// Reads an inventory without secrets. `file` is its name as the operator wrote it, for messages; `text` is its content.
 /// All mistakes come back together, in the order of their lines.
@@ -27,7 +29,7 @@ pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
 pub fn parse_with(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
     let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
     match read(text, reveal, &mut findings) {
-        Some(inventory) if findings.is_empty() => Ok(inventory),
+        Some(inventory) if findings.is_empty() => Ok(Inventory { warnings: findings.into_warnings(), ..inventory }),
         _ => Err(findings.into_mistakes()),
     }
 }
@@ -46,22 +48,18 @@ fn read(text: &str, reveal: &dyn Reveal, findings: &mut Findings) -> Option<Inve
     });
     let networks = Networks::read(&root, findings);
     let api = api(&root, findings);
-    let ssh = root.section("ssh", &SSH_DEFAULTS, findings).map(|ssh| ssh_fields(&ssh, findings)).unwrap_or_default();
-    let kubelet = kubelet::read(root.open_mapping("kubelet", findings), findings);
-    let labels = hosts::labels("labels", root.open_mapping("labels", findings), findings);
+    let mut groups = Groups::read(&root, findings);
 
     let mut drafts = Vec::new();
     for (role, field) in [(Role::Master, "masters"), (Role::Worker, "workers")] {
-        hosts::read(role, field, root.open_mapping(field, findings), &mut drafts, findings);
+        hosts::read(role, field, root.open_mapping(field, findings), &mut groups, &mut drafts, findings);
     }
-    for draft in &mut drafts {
-        lay_under(draft, &ssh, &labels);
-    }
+    groups.check_use(&drafts.iter().map(|draft| draft.name.value.as_str()).collect(), findings);
     validate(masters_place(&root, &drafts), &networks, &drafts, findings);
 
     let hosts: Option<BTreeMap<String, Host>> =
         drafts.into_iter().map(|draft| Some((draft.name.value.clone(), finish(draft)?))).collect();
-    Some(Inventory { cluster: cluster?, version, network: networks.finish(), api, kubelet, hosts: hosts? })
+    Some(Inventory { cluster: cluster?, version, network: networks.finish(), api, hosts: hosts?, warnings: Vec::new() })
 }
 
 /// Where to say that the number of masters is wrong; `None` if some entry was too wrong to be counted.
@@ -85,27 +83,23 @@ fn cluster(root: &Section<'_>, findings: &mut Findings) -> Option<String> {
     Some(name.value)
 }
 
-/// Gives a host the defaults of the whole inventory where it says nothing itself.
-fn lay_under(draft: &mut Draft, ssh: &SshFields, labels: &Labels) {
-    draft.ssh.lay_over(ssh);
-    for (key, value) in labels {
-        draft.labels.entry(key.clone()).or_insert_with(|| value.clone());
-    }
-}
-
 /// `None` for a host without a usable address, which has its finding.
 fn finish(draft: Draft) -> Option<Host> {
     let address = draft.address?.value;
-    let ssh = draft.ssh.finish(address);
+    let laid = draft.laid;
     Some(Host {
         line: draft.name.at.line,
         name: draft.name.value,
         role: draft.role,
         address: IpAddr::V4(address),
-        ssh,
-        zone: draft.zone,
-        rack: draft.rack,
-        labels: draft.labels.into_iter().map(|(key, (_, value))| (key, value)).collect(),
-        taints: draft.taints,
+        groups: draft.groups,
+        ssh: laid.ssh.finish(address),
+        zone: laid.zone,
+        rack: laid.rack,
+        location: laid.location,
+        function: laid.function,
+        labels: laid.labels.into_iter().map(|(key, (_, value))| (key, value)).collect(),
+        taints: laid.taints.0,
+        kubelet: laid.kubelet,
     })
 }

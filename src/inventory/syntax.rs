@@ -14,6 +14,21 @@ pub(super) fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
+/// The rule of `is_node_name` in words.
+pub(super) const NODE_NAME_RULE: &str =
+    "lower-case letters, digits and hyphens, with dots between such words; at most 63 signs in all";
+
+/// A name that a Node and its host can have: DNS labels with dots between. 63 in all, as it is the value of the label
+/// kubernetes.io/hostname too. Digits alone after the last dot are refused.
+pub(super) fn is_node_name(text: &str) -> bool {
+    text.len() <= 63 && is_dns_name(text) && !ends_in_number(text)
+}
+
+/// `w1.7`, which many programs take for an address that went wrong.
+pub(super) fn ends_in_number(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, last)| last.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A label's value, or the part of its key after the slash; `empty` where a value may be nothing.
 fn is_label_word(text: &str, empty: bool) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -75,6 +90,17 @@ mod tests {
         assert!(is_dns_name("k8s.example.com"));
         assert!(!is_dns_name("k8s..example.com"));
         assert!(!is_dns_name(&["a".repeat(63).as_str(); 5].join(".")));
+    }
+
+    #[test]
+    fn node_names() {
+        for good in ["w1", "1", "w001.rack7", "ip-10-0-0-1.eu.internal", "w1.7a"] {
+            assert!(is_node_name(good), "{good}");
+        }
+        let long = format!("{}.b", "a".repeat(62));
+        for bad in ["", ".", "w1.", ".w1", "w1..a", "W1.a", "w1.-a", "w1_a.b", "10.0.0.1", "w1.7", &long] {
+            assert!(!is_node_name(bad), "{bad}");
+        }
     }
 
     #[test]

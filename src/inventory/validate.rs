@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::Role;
 use super::findings::{Findings, Located, Place};
 use super::hosts::{Draft, plural};
 use super::network::Networks;
-use crate::known::names::{CONTROL_PLANE_LABEL, REFLECTOR_LABEL};
+use super::{Role, warnings};
+use crate::known::names::{
+    CONTROL_PLANE_LABEL, FUNCTION_LABEL, LOCATION_LABEL, RACK_LABEL, REFLECTOR_LABEL, ZONE_LABEL,
+};
 
 /// etcd's own advice: more members make writes slower and quorum no safer.
 const MASTER_LIMIT: usize = 7;
@@ -16,6 +18,7 @@ const MASTER_LIMIT: usize = 7;
 pub(super) fn validate(masters: Option<Place>, networks: &Networks, hosts: &[Draft], findings: &mut Findings) {
     if let Some(at) = masters {
         count_masters(at, hosts, findings);
+        warnings::zones(at, hosts, findings);
     }
     same_names(hosts, findings);
     same_addresses(hosts, findings);
@@ -90,13 +93,13 @@ fn same_ssh(hosts: &[Draft], findings: &mut Findings) {
     let mut seen: BTreeMap<(String, u16), &Draft> = BTreeMap::new();
     for host in hosts {
         let own = host.address.as_ref().map(|address| Located { at: address.at, value: address.value.to_string() });
-        let Some(address) = host.ssh.address.clone().or(own) else { continue };
-        let port = host.ssh.port.unwrap_or(22);
+        let Some(address) = host.laid.ssh.address.clone().or(own) else { continue };
+        let port = host.laid.ssh.port.unwrap_or(22);
         let Some(first) = seen.get(&(address.value.clone(), port)) else {
             seen.insert((address.value, port), host);
             continue;
         };
-        if host.ssh.address.is_none() && first.ssh.address.is_none() {
+        if host.laid.ssh.address.is_none() && first.laid.ssh.address.is_none() {
             continue;
         }
         let message = format!(
@@ -139,7 +142,7 @@ fn overlaps(networks: &Networks, hosts: &[Draft], findings: &mut Findings) {
 
 fn own_labels(hosts: &[Draft], findings: &mut Findings) {
     for host in hosts {
-        for (key, (at, _)) in &host.labels {
+        for (key, (at, _)) in &host.laid.labels {
             if let Some(fix) = own_label(key, host) {
                 findings.add(*at, format!("the label `{key}` is set by barque"), fix);
             }
@@ -153,8 +156,10 @@ fn own_label(key: &str, host: &Draft) -> Option<&'static str> {
     let (own_prefix, _) = REFLECTOR_LABEL.split_once('/')?;
     let (role_prefix, _) = CONTROL_PLANE_LABEL.split_once('/')?;
     match key {
-        "topology.kubernetes.io/zone" if host.zone.is_some() => Some("remove it: `zone` sets it"),
-        "topology.barque.io/rack" => Some("remove it, and write `rack: <name>` in the host"),
+        ZONE_LABEL if host.laid.zone.is_some() => Some("remove it: `zone` sets it"),
+        RACK_LABEL => Some("remove it, and write `rack: <name>` in the host or its group"),
+        LOCATION_LABEL => Some("remove it, and write `location: <name>` in the host or its group"),
+        FUNCTION_LABEL => Some("remove it, and write `function: <name>` in the host or its group"),
         "kubernetes.io/hostname" | "kubernetes.io/os" | "kubernetes.io/arch" => Some("remove it: kubelet knows it"),
         _ if prefix == role_prefix => Some("remove it: `masters` and `workers` say what a host does"),
         _ if prefix == own_prefix || prefix.ends_with(&format!(".{own_prefix}")) => {

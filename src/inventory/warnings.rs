@@ -2,31 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::Inventory;
+use super::findings::{Findings, Place};
+use super::hosts::{Draft, plural};
+use super::{Inventory, Role};
 
-/// One sentence each; empty for an inventory that gives no cause.
+/// One line each, with its place; empty for an inventory that gives no cause.
 pub fn warnings(inventory: &Inventory) -> Vec<String> {
-    let masters = inventory.masters().count();
-    if masters == 1 {
-        return Vec::new();
+    let line = |warning: &super::Mistake| {
+        format!("{}:{}:{}: {}; {}", warning.file, warning.line, warning.column, warning.message, warning.fix)
+    };
+    inventory.warnings.iter().map(line).collect()
+}
+
+/// A zone that takes the control plane with it when it fails. `masters` is the place of that section.
+pub(super) fn zones(masters: Place, hosts: &[Draft], findings: &mut Findings) {
+    let all = hosts.iter().filter(|host| host.role == Role::Master).count();
+    if all == 1 {
+        return;
     }
-    let mut zones: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for master in inventory.masters() {
-        if let Some(zone) = &master.zone {
-            zones.entry(zone).or_default().push(&master.name);
+    let mut zones: BTreeMap<&str, Vec<&Draft>> = BTreeMap::new();
+    for host in hosts {
+        if let Some(zone) = &host.laid.zone {
+            zones.entry(zone).or_default().push(host);
         }
     }
-    let majority = zones.into_iter().filter(|(_, names)| names.len() * 2 > masters);
-    majority
-        .map(|(zone, names)| {
-            let names_here = names.join(", ");
-            format!(
-                "zone `{zone}` holds {} of {masters} masters ({names_here}): if it fails, etcd loses its majority and the \
-                 API stops; spread the masters over three zones",
-                names.len()
-            )
-        })
-        .collect()
+    for (zone, hosts) in zones {
+        let masters_here: Vec<&str> =
+            hosts.iter().filter(|host| host.role == Role::Master).map(|host| host.name.value.as_str()).collect();
+        if masters_here.len() * 2 <= all {
+            continue;
+        }
+        let workers = hosts.len() - masters_here.len();
+        let message = format!(
+            "zone `{zone}` holds {} of {all} masters ({}) and {workers} {}: when it fails, etcd loses its majority, the API \
+             stops, and no pod that ran there starts elsewhere",
+            masters_here.len(),
+            masters_here.join(", "),
+            plural(workers, "worker")
+        );
+        findings.warn(masters, message, "spread the masters over three zones");
+    }
 }
 
 #[cfg(test)]
@@ -38,15 +53,22 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_with_most_masters_is_named() {
-        let masters = "  m1: {address: 10.0.0.1, zone: a}\n  m2: {address: 10.0.0.2, zone: b}\n  m3: {address: 10.0.0.3, zone: a}\n";
+    fn a_zone_with_most_masters_is_named_with_what_dies_with_it() {
+        let masters = "  m1: {address: 10.0.0.1, zone: a}\n  m2: {address: 10.0.0.2, zone: b}\n  m3: {address: 10.0.0.3, zone: a}\n\
+                       workers: {w1: {address: 10.0.0.4, zone: a}}\n";
         assert_eq!(
             of(masters),
             [
-                "zone `a` holds 2 of 3 masters (m1, m3): if it fails, etcd loses its majority and the API stops; spread the \
-              masters over three zones"
+                "i:2:1: zone `a` holds 2 of 3 masters (m1, m3) and 1 worker: when it fails, etcd loses its majority, the API \
+                 stops, and no pod that ran there starts elsewhere; spread the masters over three zones"
             ]
         );
+    }
+
+    #[test]
+    fn a_zone_from_a_group_counts_as_well() {
+        let masters = "  m[1-2]: {address: '10.0.0.[1-2]', group: hall}\n  m3: 10.0.0.3\ngroups: {hall: {zone: a}}\n";
+        assert!(of(masters)[0].contains("holds 2 of 3 masters (m1, m2)"));
     }
 
     #[test]

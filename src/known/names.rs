@@ -30,6 +30,10 @@ pub const OWNED_TAINTS_ANNOTATION: &str = "barque.io/taints";
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Label of a node's rack.
 pub const RACK_LABEL: &str = "topology.barque.io/rack";
+/// Label of a node's data centre, hall or the like.
+pub const LOCATION_LABEL: &str = "topology.barque.io/location";
+/// Label of what a node is for.
+pub const FUNCTION_LABEL: &str = "barque.io/function";
 /// BGP cluster id of the masters as reflectors: one for all, so that a route is reflected once (RFC 4456, section 7).
 /// From 240.0.0.0/4, which no host has.
 pub const REFLECTOR_CLUSTER_ID: &str = "244.0.0.1";

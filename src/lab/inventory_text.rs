@@ -89,8 +89,8 @@ workers:
         let inventory = crate::inventory::parse("inventory.yaml", &text(2, 3, Some("v1.37.2"))).unwrap();
         assert_eq!((inventory.cluster.as_str(), inventory.version.as_deref()), ("t1", Some("v1.37.2")));
         assert_eq!(inventory.network.pods.to_string(), "10.244.0.0/16");
-        assert_eq!(inventory.kubelet["evictionHard"]["nodefs.available"], "100Mi");
         let host = &inventory.hosts["w2"];
+        assert_eq!(host.kubelet["evictionHard"]["nodefs.available"], "100Mi");
         assert_eq!((host.role, host.zone.as_deref()), (Role::Worker, Some("z3")));
         assert_eq!((host.address.to_string(), host.ssh.user.as_str()), ("10.89.0.22".to_string(), "root"));
         assert_eq!(host.ssh.key.as_deref(), Some("lab_ed25519"));

@@ -41,7 +41,7 @@ pub use run_probe_pod::RunProbePod;
 pub use set_swap::SetSwap;
 pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
 pub use unpack_release::UnpackRelease;
-pub use update_node::{UpdateNode, taint_text};
+pub use update_node::{UpdateNode, same_taint, taint_text};
 pub use write_files::{Content, FileSpec, WriteFiles};
 
 /// Where the last words of a failed component are.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{LogSource, Machine, outcome, wait};
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
+use crate::known::names;
 
 /// Sets what barque owns on one Node object, once kubelet has registered it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct UpdateNode {
     pub kubeconfig: String,
     /// All labels that are barque's. One that barque set before and is not here goes away.
     pub labels: BTreeMap<String, String>,
+    /// Labels that barque set before and no longer wants, for the plan's reader.
+    pub remove_labels: BTreeSet<String>,
     /// All annotations that are barque's, likewise.
     pub annotations: BTreeMap<String, String>,
     /// Taints that are missing, as `key[=value]:Effect`.
@@ -40,9 +43,11 @@ impl UpdateNode {
     pub(super) fn details(&self) -> Vec<String> {
         let labels = self.labels.iter().map(|(key, value)| format!("label {key}={value}"));
         let annotations = self.annotations.iter().map(|(key, value)| format!("annotation {key}={value}"));
+        let dropped = self.remove_labels.iter().map(|label| format!("remove label {label}"));
         let added = self.add_taints.iter().map(|taint| format!("add taint {taint}"));
         let removed = self.remove_taints.iter().map(|taint| format!("remove taint {taint}"));
-        std::iter::once(self.reason.clone()).chain(labels).chain(annotations).chain(added).chain(removed).collect()
+        let reason = std::iter::once(self.reason.clone());
+        reason.chain(labels).chain(dropped).chain(annotations).chain(added).chain(removed).collect()
     }
 
     pub(super) fn logs(&self) -> Vec<LogSource> {
@@ -58,30 +63,46 @@ impl UpdateNode {
             api.get(&key).await?.with_context(|| format!("node {} has not registered", self.node))
         })
         .await?;
-        // Server-side apply takes away what barque applied before and does not apply now, and nothing else.
-        let metadata = json!({"name": self.node, "labels": self.labels, "annotations": self.annotations});
-        let after = api.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata})).await?;
-        let mut changed = before["metadata"]["resourceVersion"] != after["metadata"]["resourceVersion"];
+        // Invariant: a taint of barque that is on the node is recorded there. So one is recorded before it is added, and
+        // forgotten only when it is gone: a run that ends in between leaves nothing that the next one takes for foreign.
+        let mut after = api.apply(&self.object(true)).await?;
         if !self.add_taints.is_empty() || !self.remove_taints.is_empty() {
             // Taints are one list for all managers: read, edit, replace; the version in it refuses a lost update.
-            changed |= wait::until(machine, "the node's taints", Duration::from_secs(10), || async {
+            wait::until(machine, "the node's taints", Duration::from_secs(10), || async {
                 let mut node = api.get(&key).await?.context("the node went away")?;
                 let edited = self.edit_taints(&node["spec"]["taints"]);
                 if node["spec"]["taints"] == edited {
-                    return Ok(false);
+                    return Ok(());
                 }
                 node["spec"]["taints"] = edited;
-                api.replace(&node).await.map(|_| true)
+                api.replace(&node).await.map(drop)
             })
             .await?;
+            after = api.apply(&self.object(false)).await?;
         }
-        Ok(outcome(changed))
+        Ok(outcome(before["metadata"]["resourceVersion"] != after["metadata"]["resourceVersion"]))
+    }
+
+    /// What is applied. Server-side apply takes away what barque applied before and does not apply now, and nothing else.
+    /// With `leaving` the taints that go are recorded too.
+    fn object(&self, leaving: bool) -> Value {
+        let mut annotations = self.annotations.clone();
+        if let Some(taints) = annotations.get_mut(names::OWNED_TAINTS_ANNOTATION).filter(|_| leaving) {
+            let own = taints.split(',').filter(|taint| !taint.is_empty()).map(str::to_string);
+            let all: BTreeSet<String> = own.chain(self.remove_taints.iter().cloned()).collect();
+            *taints = all.into_iter().collect::<Vec<_>>().join(",");
+        }
+        let metadata = json!({"name": self.node, "labels": self.labels, "annotations": annotations});
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
     }
 
     fn edit_taints(&self, there: &Value) -> Value {
         let there = there.as_array().cloned().unwrap_or_default();
-        let kept = there.into_iter().filter(|taint| !self.remove_taints.contains(&taint_text(taint)));
-        let mut taints: Vec<Value> = kept.collect();
+        let gone = |text: &str| {
+            let replaced = |added: &String| added != text && same_taint(added, text);
+            self.remove_taints.contains(text) || self.add_taints.iter().any(replaced)
+        };
+        let mut taints: Vec<Value> = there.into_iter().filter(|taint| !gone(&taint_text(taint))).collect();
         for text in &self.add_taints {
             if !taints.iter().any(|taint| taint_text(taint) == *text) {
                 taints.push(taint_value(text));
@@ -119,6 +140,15 @@ pub fn taint_value(text: &str) -> Value {
     }
 }
 
+/// Whether two taints have the same key and effect, of which a node can have only one.
+pub fn same_taint(one: &str, other: &str) -> bool {
+    fn identity(text: &str) -> (&str, &str) {
+        let (pair, effect) = text.rsplit_once(':').unwrap_or((text, ""));
+        (pair.split_once('=').map_or(pair, |(key, _)| key), effect)
+    }
+    identity(one) == identity(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +159,8 @@ mod tests {
             node: "n".into(),
             kubeconfig: String::new(),
             labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            remove_labels: BTreeSet::new(),
+            annotations: BTreeMap::from([(names::OWNED_TAINTS_ANNOTATION.to_string(), add.join(","))]),
             add_taints: set(add),
             remove_taints: set(remove),
             reason: String::new(),
@@ -153,6 +184,27 @@ mod tests {
     fn a_taint_that_is_there_is_not_added_twice() {
         let there = json!([{"key": "a", "effect": "NoSchedule"}]);
         assert_eq!(step(&["a:NoSchedule"], &[]).edit_taints(&there), there);
+    }
+
+    #[test]
+    fn a_node_has_one_taint_a_key_and_effect() {
+        let there =
+            json!([{"key": "gpu", "value": "a", "effect": "NoSchedule"}, {"key": "gpu", "effect": "NoExecute"}]);
+        let edited = step(&["gpu=b:NoSchedule"], &[]).edit_taints(&there);
+        let texts: Vec<String> = edited.as_array().unwrap().iter().map(taint_text).collect();
+        assert_eq!(texts, ["gpu:NoExecute", "gpu=b:NoSchedule"]);
+    }
+
+    #[test]
+    fn a_taint_that_goes_is_recorded_until_it_is_gone() {
+        let recorded = |leaving| {
+            let object = step(&["new:NoSchedule"], &["old:NoSchedule"]).object(leaving);
+            object["metadata"]["annotations"][names::OWNED_TAINTS_ANNOTATION].as_str().unwrap().to_string()
+        };
+        assert_eq!(
+            (recorded(true).as_str(), recorded(false).as_str()),
+            ("new:NoSchedule,old:NoSchedule", "new:NoSchedule")
+        );
     }
 
     #[test]

@@ -99,6 +99,54 @@ async fn what_was_changed_by_hand_is_put_right_and_read_again() {
     assert!(again.is_empty(), "{}", explain(&again, true));
 }
 
+/// What barque set goes when the inventory no longer has it; what others set stays, even where it is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_and_taints_go_with_the_inventory() {
+    let mut office = Office::new(0);
+    let (world, _folder) = office.world();
+    assert!(office.apply(&world, &Tap::new()).await.failures.is_empty());
+    let node = |name: &str| {
+        world.look(|state| {
+            state.objects.of_kind("Node").into_iter().find(|node| node["metadata"]["name"] == name).unwrap()
+        })
+    };
+    world.look(|state| {
+        for mut node in state.objects.of_kind("Node") {
+            node["metadata"]["labels"]["somebody/else"] = "1".into();
+            let mut taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+            taints.push(serde_json::json!({"key": "somebody/else", "effect": "NoExecute"}));
+            node["spec"]["taints"] = taints.into();
+            state.objects.replace(&node).unwrap();
+        }
+    });
+    assert_eq!(node("w1")["metadata"]["labels"]["disk"], "ssd");
+    assert!(node("w2").to_string().contains("gpu"));
+    let text = operator::INVENTORY
+        .replace(", zone: z1, labels: {disk: ssd}", ", rack: r1, taints: ['somebody/else:NoExecute']");
+    let text = text.replace(", taints: [\"gpu=true:NoSchedule\"]", ", function: db");
+    let parse = |text: &str| barque::inventory::parse("inventory.yaml", text).unwrap();
+    office.inventory = parse(&text);
+    let report = office.apply(&world, &Tap::new()).await;
+    assert!(report.failures.is_empty(), "{report:#?}");
+    let (w1, w2) = (node("w1"), node("w2"));
+    for gone in ["disk", "topology.kubernetes.io/zone"] {
+        assert!(w1["metadata"]["labels"].get(gone).is_none(), "{w1}");
+    }
+    assert_eq!(w1["metadata"]["labels"]["topology.barque.io/rack"], "r1");
+    assert_eq!(w2["metadata"]["labels"]["barque.io/function"], "db");
+    assert!(!w2.to_string().contains("gpu"), "{w2}");
+    assert!(office.planned(&world).await.is_empty());
+    // The taint that w1 had from somebody else outlives its line in the inventory.
+    office.inventory = parse(&text.replace(", taints: ['somebody/else:NoExecute']", ""));
+    assert!(office.apply(&world, &Tap::new()).await.failures.is_empty());
+    for name in ["w1", "w2"] {
+        let node = node(name);
+        assert_eq!(node["metadata"]["labels"]["somebody/else"], "1");
+        assert!(node["spec"]["taints"].to_string().contains("somebody/else"), "{node}");
+    }
+    assert!(office.planned(&world).await.is_empty());
+}
+
 /// A node in a container sees some of the outer host's sysctls and may not write them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sysctl_that_nobody_may_write_is_left_alone() {

@@ -33,9 +33,9 @@ fn the_example_with_all_fields() {
     assert_eq!(inventory.version.as_deref(), Some("v1.37.2"));
     assert_eq!(inventory.api.endpoint.as_deref(), Some("k8s.example.com:6443"));
     assert_eq!(inventory.api.sans, ["k8s.example.org", "192.0.2.10"]);
-    assert_eq!(inventory.kubelet["maxPods"], serde_json::json!(110));
-    assert_eq!(inventory.kubelet["systemReserved"], serde_json::json!({"cpu": "200m", "memory": "512Mi"}));
-    assert_eq!(inventory.workers().count(), 22);
+    assert_eq!(inventory.hosts["m1"].kubelet["maxPods"], serde_json::json!(110));
+    assert_eq!(inventory.hosts["m1"].kubelet["systemReserved"], serde_json::json!({"cpu": "200m", "memory": "512Mi"}));
+    assert_eq!(inventory.workers().count(), 72);
     let ranged = &inventory.hosts["w22"];
     assert_eq!((ranged.address.to_string().as_str(), ranged.ssh.address.as_str()), ("10.0.1.22", "10.0.1.22"));
     assert_eq!(ranged.ssh.key.as_deref(), Some("~/.ssh/id_ed25519"));
@@ -43,15 +43,22 @@ fn the_example_with_all_fields() {
     let ssh = Ssh {
         address: "w2.example.com".into(),
         port: 2222,
-        user: "admin".into(),
+        user: "operator".into(),
         key: Some("~/.ssh/w2".into()),
         known_hosts: Some("known_hosts_w2".into()),
     };
     assert_eq!(w2.ssh, ssh);
     assert_eq!((w2.zone.as_deref(), w2.rack.as_deref()), (Some("z2"), Some("r2")));
+    assert_eq!((w2.location.as_deref(), w2.function.as_deref()), (Some("hamburg"), Some("training")));
     assert_eq!(w2.labels["example.com/disk"], "ssd");
-    assert_eq!(w2.labels["example.com/team"], "platform");
-    assert_eq!(w2.taints, ["example.com/gpu=true:NoSchedule"]);
+    assert_eq!(w2.labels["example.com/gpu"], "a100");
+    assert!(!w2.labels.contains_key("example.com/team"));
+    assert!(w2.taints.is_empty());
+    assert_eq!((&w2.kubelet["maxPods"], &w2.kubelet["systemReserved"]["cpu"]), (&50.into(), &"200m".into()));
+    let in_rack = &inventory.hosts["w042.rack7"];
+    assert_eq!((in_rack.zone.as_deref(), in_rack.rack.as_deref()), (Some("z2"), Some("r7")));
+    assert_eq!(in_rack.taints, ["example.com/gpu=true:NoSchedule"]);
+    assert_eq!((in_rack.ssh.user.as_str(), in_rack.kubelet["maxPods"].as_u64()), ("admin", Some(20)));
     assert!(warnings(&inventory).is_empty());
 }
 

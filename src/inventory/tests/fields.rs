@@ -128,7 +128,7 @@ fn unknown_fields_at_every_level() {
         (
             "storage: {}\n",
             "4:1 unknown field `storage` | remove it, or use one of: cluster, version, network, api, ssh, kubelet, labels, \
-             masters, workers",
+             defaults, groups, masters, workers",
         ),
     ];
     for (more, expected) in cases {

@@ -105,16 +105,23 @@ fn addresses_that_no_host_can_have() {
 
 #[test]
 fn names_of_hosts() {
-    let rule = "at most 63 lower-case letters, digits and hyphens, no hyphen at either end";
-    assert_eq!(
-        mistake("workers: {W_1: 10.0.0.2}\n"),
-        format!("4:11 a host's name cannot be `W_1` | write `w-1`: {rule}")
-    );
-    assert_eq!(
-        mistake("workers: {w1.a: 10.0.0.2}\n"),
-        format!("4:11 a host's name cannot be `w1.a` | write `w1-a`: {rule}")
-    );
-    assert_eq!(mistake("workers: {-: 10.0.0.2}\n"), format!("4:11 a host's name cannot be `-` | use {rule}"));
+    let rule = "lower-case letters, digits and hyphens, with dots between such words; at most 63 signs in all";
+    let cases = [
+        ("W_1", format!("write `w-1`: {rule}")),
+        ("W1..Rack_7.", format!("write `w1.rack-7`: {rule}")),
+        ("w1.7", format!("use {rule}; the last word cannot be a number")),
+        ("10.0.0.9", "write a name here, and the address after the colon".to_owned()),
+        ("-", format!("use {rule}")),
+    ];
+    for (name, fix) in cases {
+        assert_eq!(
+            mistake(&format!("workers: {{{name}: 10.0.0.2}}\n")),
+            format!("4:11 a host's name cannot be `{name}` | {fix}")
+        );
+    }
+    assert!(good(&format!("{MASTERS}workers: {{w1.rack7: 10.0.0.2}}\n")).hosts.contains_key("w1.rack7"));
+    let long = format!("{}.rack7", "w".repeat(60));
+    assert!(mistake(&format!("workers: {{{long}: 10.0.0.2}}\n")).ends_with(&format!("use {rule}")));
 }
 
 #[test]
@@ -164,7 +171,7 @@ fn labels_and_taints() {
         ),
         (
             "labels: {topology.barque.io/rack: r1}\n",
-            "4:10 the label `topology.barque.io/rack` is set by barque | remove it, and write `rack: <name>` in the host".into(),
+            "4:10 the label `topology.barque.io/rack` is set by barque | remove it, and write `rack: <name>` in the host or its group".into(),
         ),
         (
             "labels: {barque.io/x: r1}\n",

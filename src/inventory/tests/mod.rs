@@ -5,6 +5,7 @@ use super::{Inventory, Mistake, parse};
 mod arbitrary;
 mod examples;
 mod fields;
+mod groups;
 mod hosts;
 
 const MASTERS: &str = "cluster: ha\nmasters:\n  m1: 10.0.0.1\n";
