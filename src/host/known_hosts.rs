@@ -1,11 +1,9 @@
-//! known_hosts files, as sshd(8) describes them: which keys are recorded for a host, in which file and line.
+//! Lines of known_hosts files, as sshd(8) describes them: which keys are recorded for a host, in which file and line.
 //!
 //! Lines with `@cert-authority` are skipped: we ask hosts for plain keys, never for certificates.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -39,37 +37,38 @@ pub(super) enum Verdict<'a> {
     Revoked(&'a Recorded),
 }
 
-/// What the files record for a host, in their order. A missing file records nothing; an unreadable one is an error.
-pub(super) fn read(files: &[PathBuf], address: &str, port: u16) -> anyhow::Result<Vec<Recorded>> {
-    let mut found = Vec::new();
-    for file in files {
-        match fs_err::read(file) {
-            // Hosts' names are ASCII; a stray byte in some comment must not make the file unreadable.
-            Ok(bytes) => found.extend(parse(&String::from_utf8_lossy(&bytes), file, address, port)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).context("reading known host keys"),
-        }
-    }
-    Ok(found)
+/// The names that a line for this host may have: the plain one, and the one with its port, which is the plain one where
+/// the port is sshd's own.
+pub(super) fn names(address: &str, port: u16) -> (String, String) {
+    let plain = address.to_ascii_lowercase();
+    let named = if port == DEFAULT_PORT { plain.clone() } else { format!("[{plain}]:{port}") };
+    (plain, named)
 }
 
 /// The lines of one file that name the host, with its port or, as OpenSSH has it, without.
+#[cfg(test)]
 pub(super) fn parse(text: &str, file: &Path, address: &str, port: u16) -> Vec<Recorded> {
-    let plain = address.to_ascii_lowercase();
-    let named = if port == DEFAULT_PORT { plain.clone() } else { format!("[{plain}]:{port}") };
+    let (plain, named) = names(address, port);
     let lines = text.lines().enumerate();
     lines.filter_map(|(index, line)| parse_line(line, file, index + 1, &plain, &named)).collect()
 }
 
-fn parse_line(line: &str, file: &Path, number: usize, plain: &str, named: &str) -> Option<Recorded> {
+/// The field of a line that names hosts, if it has one.
+pub(super) fn names_of(line: &str) -> Option<&str> {
+    let mut words = line.split_ascii_whitespace().skip_while(|word| word.starts_with('@'));
+    words.next().filter(|hosts| !hosts.starts_with('#'))
+}
+
+/// One line, if it names the host by one of `names` and can be read.
+pub(super) fn parse_line(line: &str, file: &Path, number: usize, plain: &str, named: &str) -> Option<Recorded> {
     let mut words = line.split_ascii_whitespace().peekable();
     let marker = words.next_if(|word| word.starts_with('@'));
     let hosts = words.next()?;
     if hosts.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
         return None;
     }
-    let with_port = names(hosts, named);
-    if !with_port && !names(hosts, plain) {
+    let with_port = name(hosts, named);
+    if !with_port && !name(hosts, plain) {
         return None;
     }
     let algorithm = words.next()?.to_string();
@@ -108,7 +107,7 @@ pub(super) fn algorithms(records: &[Recorded]) -> Vec<&str> {
 }
 
 /// Whether a host field (comma-separated patterns, or one hashed name) names the host.
-fn names(hosts: &str, host: &str) -> bool {
+fn name(hosts: &str, host: &str) -> bool {
     if let Some(hashed) = hosts.strip_prefix("|1|") {
         return hashed_name_is(hashed, host).unwrap_or(false);
     }
@@ -252,17 +251,5 @@ m1 ssh-ed25519 not/base64!
         let records = records("m1 ssh-ed25519 AAAA\n", "m1", 2222);
         assert_eq!(judge(&records, "ssh-ed25519", &key("AAAA")), Verdict::Known);
         assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Unknown);
-    }
-
-    #[test]
-    fn missing_files_record_nothing_and_unreadable_ones_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("known_hosts");
-        fs_err::write(&file, b"m1 ssh-ed25519 AAAA caf\xe9\n").unwrap();
-        let files = [folder.path().join("missing"), file.clone()];
-        let records = read(&files, "m1", 22).unwrap();
-        assert_eq!((records.len(), &records[0].file, records[0].line), (1, &file, 1));
-        let error = format!("{:#}", read(&[folder.path().to_path_buf()], "m1", 22).unwrap_err());
-        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
     }
 }

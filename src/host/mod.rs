@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 mod bootstrap;
+mod key_book;
 mod known_hosts;
 pub mod local;
 pub mod pipe;

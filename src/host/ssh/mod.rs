@@ -7,7 +7,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use super::{Connection, Connector, Target, known_hosts};
+use super::key_book::KeyBook;
+use super::{Connection, Connector, Target};
 use crate::known::paths;
 
 mod authentication;
@@ -57,24 +58,26 @@ impl Default for Options {
     }
 }
 
-/// Connects over SSH. One for all hosts of a run: it holds the agent's bytes once.
+/// Connects over SSH. One for all hosts of a run: it holds the agent's bytes and what known_hosts files say once.
 pub struct SshConnector {
     options: Options,
     binary: OnceCell<AgentBinary>,
     passwords: Passwords,
+    known_hosts: KeyBook,
 }
 
 impl SshConnector {
     /// A connector that has read nothing yet.
     pub fn new(options: Options) -> Self {
-        SshConnector { options, binary: OnceCell::new(), passwords: Passwords::default() }
+        let known_hosts = KeyBook::default();
+        SshConnector { options, binary: OnceCell::new(), passwords: Passwords::default(), known_hosts }
     }
 
     async fn open(&self, target: &Target) -> anyhow::Result<Connection> {
         let binary = self.binary.get_or_try_init(|| AgentBinary::read(&self.options.agent_binary)).await?;
         let mut files = target.known_hosts.clone();
         files.extend(self.options.home.iter().map(|home| home.join(".ssh/known_hosts")));
-        let records = known_hosts::read(&files, &target.address, target.port)?;
+        let records = self.known_hosts.find(&files, &target.address, target.port)?;
         let mut session = session::open(target, records, self.options.connect_timeout).await?;
         authentication::log_in(&mut session, target, &self.options).await?;
         let start = Start { binary, folder: &self.options.agent_folder, passwords: &self.passwords };
