@@ -29,6 +29,8 @@ pub struct State {
     pub objects: Objects,
     /// What the API server says of itself.
     pub version: String,
+    /// Nothing follows at once: a thousand machines are too many to look at after every command. `World::follow` does.
+    pub is_slow: bool,
     services: ipnet::IpNet,
     domain: String,
 }
@@ -42,6 +44,7 @@ impl World {
             machines: machines.collect(),
             objects: Objects::default(),
             version: version.to_string(),
+            is_slow: false,
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
         })))
@@ -55,8 +58,13 @@ impl World {
         self.look(|state| act(state.machines.get_mut(host).unwrap()))
     }
 
-    /// Lets everything happen that follows from what there is.
+    /// Lets everything happen that follows from what there is, unless the world is slow.
     pub fn settle(&self) {
+        self.look(|state| if !state.is_slow { state.settle() });
+    }
+
+    /// Lets it happen in any case.
+    pub fn follow(&self) {
         self.look(State::settle);
     }
 
@@ -146,8 +154,8 @@ impl State {
     }
 
     fn is_ready(&self, host: &str) -> bool {
-        let nodes = self.objects.of_kind("Node");
-        let node = nodes.iter().find(|node| node["metadata"]["name"] == host);
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": host}});
+        let node = self.objects.get(&ObjectKey::of(&node));
         node.is_some_and(|node| node["status"]["conditions"][0]["status"] == "True")
     }
 
@@ -155,10 +163,11 @@ impl State {
         for machine in self.masters().filter(|machine| machine.runs("etcd")) {
             fs_err::create_dir_all(machine.path("/var/lib/etcd/member")).unwrap();
         }
-        let reached: Vec<String> = self.machines.keys().cloned().collect();
-        let reached = reached.into_iter().filter(|host| self.api_server_for(host, "https://127.0.0.1:7443").is_ok());
-        for host in reached.collect::<Vec<_>>() {
-            self.settle_node(&host);
+        if self.masters().any(|machine| self.api_server_runs(&machine.name)) {
+            let reached = self.machines.values().filter(|machine| machine.runs("api-proxy"));
+            for host in reached.map(|machine| machine.name.clone()).collect::<Vec<_>>() {
+                self.settle_node(&host);
+            }
         }
         let nodes = self.objects.of_kind("Node").len();
         let ready = self.machines.keys().filter(|host| self.is_ready(host)).count();
