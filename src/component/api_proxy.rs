@@ -15,7 +15,7 @@ impl Component for ApiProxy {
 
     fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
         let server = |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, ports::API_SERVER).to_string();
-        let upstreams: Vec<String> = input.cluster.inventory.masters().map(|master| server(&master.address)).collect();
+        let upstreams: Vec<String> = input.masters.iter().map(|master| server(&master.address)).collect();
         let prefer = if input.is_master() { server(&input.host.address) } else { String::new() };
         static_pod(
             "api-proxy",

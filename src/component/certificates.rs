@@ -16,7 +16,7 @@ impl Component for Certificates {
     fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
         let cluster = input.cluster;
         let inventory = cluster.inventory;
-        let masters: Vec<_> = inventory.masters().map(|host| (host.name.clone(), host.address)).collect();
+        let masters: Vec<_> = input.masters.iter().map(|host| (host.name.clone(), host.address)).collect();
         let endpoint = inventory.api.endpoint.as_deref();
         let endpoint_host = endpoint.map(|text| text.rsplit_once(':').map_or(text, |(host, _)| host).to_string());
         let certificates = table::certificates_for(&table::TableInput {

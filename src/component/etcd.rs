@@ -3,18 +3,17 @@
 use serde_json::json;
 
 use super::{Component, HostInput, HostPart, static_pod};
-use crate::inventory::Inventory;
+use crate::inventory::Host;
 use crate::known::{names, paths, ports};
 
 /// A static pod on every master.
 pub struct Etcd;
 
 /// The members of a new cluster, as `--initial-cluster` takes them.
-pub fn initial_cluster(inventory: &Inventory) -> String {
-    let member = |host: &crate::inventory::Host| {
-        format!("{}=https://{}", host.name, std::net::SocketAddr::new(host.address, ports::ETCD_PEER))
-    };
-    inventory.masters().map(member).collect::<Vec<_>>().join(",")
+pub fn initial_cluster(masters: &[&Host]) -> String {
+    let member =
+        |host: &&Host| format!("{}=https://{}", host.name, std::net::SocketAddr::new(host.address, ports::ETCD_PEER));
+    masters.iter().map(member).collect::<Vec<_>>().join(",")
 }
 
 impl Component for Etcd {
@@ -34,7 +33,7 @@ impl Component for Etcd {
                 "node": input.host.name,
                 "address": input.host.address,
                 "cluster": input.cluster.inventory.cluster,
-                "initial_cluster": initial_cluster(input.cluster.inventory),
+                "initial_cluster": initial_cluster(input.masters),
                 "data": paths::ETCD_DATA,
                 "pki": paths::PKI,
                 "peer_port": ports::ETCD_PEER,

@@ -76,6 +76,8 @@ pub struct HostInput<'a> {
     pub host: &'a Host,
     /// The host as it is.
     pub facts: &'a HostFacts,
+    /// The masters in the order of their names: looked for once, as every host's parts name them.
+    pub masters: &'a [&'a Host],
 }
 
 impl HostInput<'_> {

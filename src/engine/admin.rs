@@ -23,8 +23,10 @@ pub fn admin_kubeconfig(store: &Store, vault: &Vault, inventory: &Inventory) -> 
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let good = store.text(ADMIN_CONF).ok().and_then(|text| pki::certificate_in_kubeconfig(&text)).is_some_and(
         |(there, _, certificate)| {
-            let fresh = pki::inspect(&certificate)
-                .is_ok_and(|found| pki::shortfall(&spec, &found, authority, now, RENEW_BEFORE).is_none());
+            let fresh = pki::Issuer::read(authority).is_ok_and(|issuer| {
+                pki::inspect(&certificate)
+                    .is_ok_and(|found| pki::shortfall(&spec, &found, &issuer, now, RENEW_BEFORE).is_none())
+            });
             there == server && fresh
         },
     );

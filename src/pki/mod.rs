@@ -20,7 +20,7 @@ pub use authority::{Pair, key_matches_certificate, new_authority, new_signing_ke
 pub use inspect::{CertificateFacts, authority_key_id, inspect};
 pub use kubeconfig::{certificate_in_kubeconfig, kubeconfig};
 pub use leaf::{request, sign};
-pub use shortfall::shortfall;
+pub use shortfall::{Issuer, shortfall};
 
 /// Who signs a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

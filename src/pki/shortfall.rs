@@ -3,34 +3,45 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context;
 use time::OffsetDateTime;
 
 use super::inspect::{CertificateFacts, authority_key_id, inspect};
 use super::names::normalised_set;
 use super::{CertificateSpec, Usage};
 
+/// What of an authority decides whether a leaf is its own: read once for the leaves of all hosts.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    key_id: String,
+    not_after: i64,
+}
+
+impl Issuer {
+    /// Reads an authority's certificate.
+    ///
+    /// # Errors
+    /// If the text holds no readable certificate.
+    pub fn read(certificate_pem: &str) -> anyhow::Result<Issuer> {
+        let facts = inspect(certificate_pem).context("its authority's certificate cannot be read")?;
+        Ok(Issuer { key_id: authority_key_id(certificate_pem)?, not_after: facts.not_after })
+    }
+}
+
 /// The reason why `found` does not serve as `spec` any more, or None if it does. It counts as too old when it ends
 /// within `renew_before`; yet one that ends together with its authority is left alone, as a new one would end then too.
 pub fn shortfall(
     spec: &CertificateSpec,
     found: &CertificateFacts,
-    authority_certificate_pem: &str,
+    issuer: &Issuer,
     now_unix: i64,
     renew_before: Duration,
 ) -> Option<String> {
-    let authority = inspect(authority_certificate_pem).and_then(|facts| {
-        let key_id = authority_key_id(authority_certificate_pem)?;
-        Ok((facts, key_id))
-    });
-    let (authority, key_id) = match authority {
-        Ok(read) => read,
-        Err(error) => return Some(format!("its authority's certificate cannot be read: {error:#}")),
-    };
-    if found.issuer_key_id != key_id {
+    if found.issuer_key_id != issuer.key_id {
         return Some("it is signed by another authority".to_string());
     }
     subject(spec, found).or_else(|| names(spec, found)).or_else(|| usages(spec, found)).or_else(|| {
-        let is_capped = found.not_after >= authority.not_after;
+        let is_capped = found.not_after >= issuer.not_after;
         validity(found, now_unix, renew_before, is_capped)
     })
 }

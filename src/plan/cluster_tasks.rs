@@ -1,5 +1,7 @@
 //! What is done through the API, and the proof at the end.
 
+use std::collections::BTreeSet;
+
 use super::{Plan, node};
 use crate::component::{ClusterPart, Input};
 use crate::event::Phase;
@@ -37,10 +39,10 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, part: ClusterPart) {
         }
     }
     let after: Vec<usize> = applied.into_iter().collect();
+    let changed = hosts_of(plan, |phase| phase <= Phase::ControlPlane);
     for host in input.inventory.hosts.values() {
         let ready = cluster.and_then(|facts| facts.nodes.get(&host.name)).is_some_and(|node| node.ready);
-        let touched = plan.tasks.iter().any(|task| task.host == host.name && task.phase <= Phase::ControlPlane);
-        if !ready || touched {
+        if !ready || changed.contains(&host.name) {
             plan.push(&host.name, Phase::Nodes, after.clone(), Step::AwaitNode(AwaitNode { node: host.name.clone() }));
         }
     }
@@ -60,14 +62,7 @@ fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], c
         let step = Step::AwaitWorkloads(AwaitWorkloads { kubeconfig, workloads });
         after.push(plan.push(lead, Phase::Verify, Vec::new(), step));
     }
-    let touched: Vec<String> = input
-        .inventory
-        .hosts
-        .keys()
-        .filter(|name| plan.tasks.iter().any(|task| task.host == **name && task.phase < Phase::Verify))
-        .cloned()
-        .collect();
-    for host in touched {
+    for host in hosts_of(plan, |phase| phase < Phase::Verify) {
         let step = AwaitServiceName {
             server: input.dns_address(),
             name: format!("kubernetes.default.svc.{}", input.inventory.network.domain),
@@ -75,6 +70,11 @@ fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], c
         };
         plan.push(&host, Phase::Verify, after.clone(), Step::AwaitServiceName(step));
     }
+}
+
+/// Hosts with a task of such a phase: one look at the plan, not one for each host.
+fn hosts_of(plan: &Plan, is_meant: impl Fn(Phase) -> bool) -> BTreeSet<String> {
+    plan.tasks.iter().filter(|task| is_meant(task.phase)).map(|task| task.host.clone()).collect()
 }
 
 /// Why an object must be applied; none if it is as wanted.

@@ -8,7 +8,7 @@ use crate::component::{HostInput, HostPart};
 use crate::event::Phase;
 use crate::facts::HostFacts;
 use crate::known::paths;
-use crate::pki::{self, CertificateSpec};
+use crate::pki::{self, Authority, CertificateSpec, Issuer};
 use crate::release::Blob;
 use crate::secret::sha256_hex;
 use crate::step::{
@@ -19,8 +19,34 @@ use crate::step::{
 /// A leaf is made again when it has less than this left, so that no run leaves one that ends soon.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// What is the same for the certificates of all hosts.
+pub(super) struct Validity {
+    issuers: BTreeMap<Authority, Result<Issuer, String>>,
+    now: i64,
+}
+
+impl Validity {
+    /// Reads the authorities. `now` is Unix time in seconds.
+    pub(super) fn of(public: &BTreeMap<String, String>, now: i64) -> Validity {
+        let read = |authority: Authority| {
+            let text = public.get(&format!("pki/{}", authority.certificate_file()));
+            let issuer = Issuer::read(text.map(String::as_str).unwrap_or_default());
+            (authority, issuer.map_err(|error| format!("{error:#}")))
+        };
+        Validity { issuers: Authority::ALL.into_iter().map(read).collect(), now }
+    }
+
+    /// Why a certificate must be made again; none if it serves.
+    fn shortfall(&self, spec: &CertificateSpec, found: &pki::CertificateFacts) -> Option<String> {
+        match self.issuers.get(&spec.authority)? {
+            Ok(issuer) => pki::shortfall(spec, found, issuer, self.now, RENEW_BEFORE),
+            Err(error) => Some(error.clone()),
+        }
+    }
+}
+
 /// Adds the host's tasks, in the order in which they run.
-pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i64) {
+pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) {
     let first = plan.tasks.len();
     let host = input.host.name.as_str();
     let facts = input.facts;
@@ -38,7 +64,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i
         stale.extend(step.stale.clone());
         push(Phase::Hosts, Step::WriteFiles(step));
     }
-    if let Some(step) = certificates(input, &part, now) {
+    if let Some(step) = certificates(input, &part, validity) {
         stale.extend(step.stale.clone());
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
@@ -51,7 +77,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, now: i
     }
     let changes = plan.tasks.len() > first;
     if input.is_master() && (changes || input.cluster.observed.cluster.is_none()) {
-        let members = input.cluster.inventory.masters().map(|master| master.name.clone()).collect();
+        let members = input.masters.iter().map(|master| master.name.clone()).collect();
         plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitEtcd(AwaitEtcd { members }));
         let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
         plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitApiServer(AwaitApiServer { kubeconfig }));
@@ -93,16 +119,13 @@ fn path_of(spec: &CertificateSpec) -> &str {
     }
 }
 
-fn certificates(input: &HostInput<'_>, part: &HostPart, now: i64) -> Option<IssueCertificates> {
+fn certificates(input: &HostInput<'_>, part: &HostPart, validity: &Validity) -> Option<IssueCertificates> {
     let mut step = IssueCertificates { certificates: Vec::new(), reasons: Vec::new(), stale: Vec::new() };
     for spec in &part.certificates {
-        let authority = input.cluster.public.get(&format!("pki/{}", spec.authority.certificate_file()));
         let reason = match input.facts.certificates.get(path_of(spec)) {
             None => Some("missing".to_string()),
             Some(Err(error)) => Some(error.clone()),
-            Some(Ok(found)) => {
-                pki::shortfall(spec, found, authority.map(String::as_str).unwrap_or_default(), now, RENEW_BEFORE)
-            }
+            Some(Ok(found)) => validity.shortfall(spec, found),
         };
         if let Some(reason) = reason {
             step.certificates.push(spec.clone());

@@ -15,6 +15,7 @@ pub use explain::explain;
 pub use safety::Problem;
 
 use crate::component::{self, HostInput, Input};
+use crate::inventory::Host;
 
 /// Number of a task in its plan.
 pub type TaskId = usize;
@@ -93,11 +94,13 @@ fn make(input: &Input<'_>, now: i64) -> anyhow::Result<Plan> {
         warnings: safety::warnings(input),
         ..Plan::default()
     };
+    let masters: Vec<&Host> = input.inventory.masters().collect();
+    let validity = host_tasks::Validity::of(input.public, now);
     for host in input.inventory.hosts.values() {
         if let Some(facts) = input.observed.host(&host.name) {
-            let host_input = HostInput { cluster: *input, host, facts };
+            let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
             let part = component::host_parts(&host_input)?;
-            host_tasks::add(&mut plan, &host_input, part, now);
+            host_tasks::add(&mut plan, &host_input, part, &validity);
         }
     }
     cluster_tasks::add(&mut plan, input, component::cluster_parts(input)?);

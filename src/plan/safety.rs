@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::{HostInput, Input, initial_cluster};
 use crate::facts::{HostFacts, Observation, parse};
-use crate::inventory::{self, Role};
+use crate::inventory::{self, Host, Role};
 use crate::known::paths;
 use crate::pki::{Authority, inspect};
 
@@ -48,10 +48,14 @@ const MASTER_MEMORY: u64 = 1700 << 20;
 /// Everything that forbids the run.
 pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
     let mut found = Vec::new();
+    let masters: Vec<&Host> = input.inventory.masters().collect();
+    let wanted = Wanted::of(input, &masters);
     for host in input.inventory.hosts.values() {
         let mut add = |message: String, fix: String| found.push(Problem { host: host.name.clone(), message, fix });
         match input.observed.hosts.get(&host.name) {
-            Some(Observation::Seen(facts)) => machine(&HostInput { cluster: *input, host, facts }, &mut add),
+            Some(Observation::Seen(facts)) => {
+                machine(&HostInput { cluster: *input, host, facts, masters: &masters }, &wanted, &mut add);
+            }
             Some(Observation::Unseen { reason }) => {
                 // The line begins with the host's name anyway, and the host's own words may be several lines.
                 let reason = reason.strip_prefix(&format!("{}: ", host.name)).unwrap_or(reason);
@@ -65,6 +69,27 @@ pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
     }
     found.extend(members(input));
     found
+}
+
+/// What is compared with every host, made once.
+struct Wanted {
+    /// Path on hosts, file's name and public key of each authority in the cluster's folder; no key if it is not there.
+    authorities: Vec<(String, &'static str, String)>,
+    initial_cluster: String,
+}
+
+impl Wanted {
+    fn of(input: &Input<'_>, masters: &[&Host]) -> Wanted {
+        let read = |authority: Authority| {
+            let file = authority.certificate_file();
+            let ours = input.public.get(&format!("pki/{file}")).and_then(|text| inspect(text).ok());
+            (format!("{}/{file}", paths::PKI), file, ours.map(|ours| ours.public_key).unwrap_or_default())
+        };
+        Wanted {
+            authorities: Authority::ALL.into_iter().map(read).collect(),
+            initial_cluster: initial_cluster(masters),
+        }
+    }
 }
 
 /// What the operator should know.
@@ -81,7 +106,7 @@ pub(super) fn warnings(input: &Input<'_>) -> Vec<String> {
     warnings
 }
 
-fn machine(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
+fn machine(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, String)) {
     let facts = input.facts;
     if parse::kernel_version(&facts.kernel).is_none_or(|version| version < OLDEST_KERNEL) {
         let (major, minor) = OLDEST_KERNEL;
@@ -111,8 +136,8 @@ fn machine(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
     }
     disks(input, add);
     leftovers(input, add);
-    authorities(input, add);
-    topology(input, add);
+    authorities(input, wanted, add);
+    topology(input, wanted, add);
 }
 
 fn disks(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
@@ -158,13 +183,10 @@ fn leftovers(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
 }
 
 /// A cluster has one set of authorities: another one in the operator's folder means a lost or mixed-up folder.
-fn authorities(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
-    for authority in Authority::ALL {
-        let file = authority.certificate_file();
-        let Some(Ok(found)) = input.facts.certificates.get(&format!("{}/{file}", paths::PKI)) else { continue };
-        let ours = input.cluster.public.get(&format!("pki/{file}"));
-        let ours = ours.and_then(|text| inspect(text).ok()).map(|ours| ours.public_key).unwrap_or_default();
-        if found.public_key != ours {
+fn authorities(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, String)) {
+    for (path, file, ours) in &wanted.authorities {
+        let Some(Ok(found)) = input.facts.certificates.get(path) else { continue };
+        if found.public_key != *ours {
             add(
                 format!(
                     "its {file} is not the one in the cluster's folder: it belongs to another cluster, or the folder was lost"
@@ -188,9 +210,9 @@ fn authorities(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
 }
 
 /// Members of etcd come and go one at a time by a procedure of their own, never by a changed list.
-fn topology(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
-    let wanted = initial_cluster(input.cluster.inventory);
-    if let Some(found) = changed_members(input.facts, &wanted) {
+fn topology(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, String)) {
+    let wanted = &wanted.initial_cluster;
+    if let Some(found) = changed_members(input.facts, wanted) {
         add(
             format!("etcd there was made with the masters {found}, the inventory says {wanted}"),
             "put the old masters back into the inventory: changing masters is not part of apply".to_string(),

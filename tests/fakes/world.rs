@@ -60,7 +60,9 @@ impl World {
 
     /// Lets everything happen that follows from what there is, unless the world is slow.
     pub fn settle(&self) {
-        self.look(|state| if !state.is_slow { state.settle() });
+        if !self.look(|state| state.is_slow) {
+            self.follow();
+        }
     }
 
     /// Lets it happen in any case.

@@ -41,7 +41,8 @@ impl Machine {
 fn part(desired: &Desired, host: &str, machine: Machine) -> HostPart {
     let (facts, observed) = (machine.facts(desired, host), desired.bare());
     let host = &desired.inventory.hosts[host];
-    host_parts(&HostInput { cluster: desired.input(&observed), host, facts: &facts }).unwrap()
+    let masters: Vec<_> = desired.inventory.masters().collect();
+    host_parts(&HostInput { cluster: desired.input(&observed), host, facts: &facts, masters: &masters }).unwrap()
 }
 
 fn objects(desired: &Desired, observed: &Observed) -> Vec<Value> {

@@ -59,9 +59,11 @@ fn no_secret_is_in_what_is_rendered_planned_or_shown() {
         ..desired.input(&observed)
     };
     let mut texts = Vec::new();
+    let masters: Vec<_> = desired.inventory.masters().collect();
     for host in desired.inventory.hosts.values() {
         let facts = bare(host);
-        texts.push(format!("{:?}", host_parts(&HostInput { cluster: input, host, facts: &facts }).unwrap()));
+        let host_input = HostInput { cluster: input, host, facts: &facts, masters: &masters };
+        texts.push(format!("{:?}", host_parts(&host_input).unwrap()));
     }
     texts.push(format!("{:?}", cluster_parts(&input).unwrap()));
     let plan = plan(&input, NOW).unwrap();

@@ -5,6 +5,7 @@
 mod case;
 #[path = "../desired/mod.rs"]
 mod desired;
+mod fleet;
 mod pretend;
 mod properties;
 

@@ -5,6 +5,10 @@ use super::*;
 const DAY: i64 = 24 * 60 * 60;
 const WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+fn issuer(certificate: &str) -> Issuer {
+    Issuer::read(certificate).unwrap()
+}
+
 /// The reason that `change` gives, for a certificate that was right before it.
 fn reason(change: impl Fn(&mut CertificateSpec, &mut i64)) -> Option<String> {
     let authority = new_authority(Authority::Cluster, now()).unwrap();
@@ -12,7 +16,7 @@ fn reason(change: impl Fn(&mut CertificateSpec, &mut i64)) -> Option<String> {
     let facts = inspect(&issue(&authority, &spec).1).unwrap();
     let mut moment = NOW;
     change(&mut spec, &mut moment);
-    shortfall(&spec, &facts, &authority.certificate, moment, WINDOW)
+    shortfall(&spec, &facts, &issuer(&authority.certificate), moment, WINDOW)
 }
 
 #[test]
@@ -48,10 +52,10 @@ fn an_authority_of_the_same_name_is_still_another() {
     let spec = spec(&[], &[Usage::Client]);
     let facts = inspect(&issue(&new_authority(Authority::Cluster, now()).unwrap(), &spec).1).unwrap();
     let other = new_authority(Authority::Cluster, now()).unwrap();
-    let reason = shortfall(&spec, &facts, &other.certificate, NOW, WINDOW).unwrap();
+    let reason = shortfall(&spec, &facts, &issuer(&other.certificate), NOW, WINDOW).unwrap();
     assert_eq!(reason, "it is signed by another authority");
-    let unreadable = shortfall(&spec, &facts, "nothing", NOW, WINDOW).unwrap();
-    assert!(unreadable.contains("cannot be read"), "{unreadable}");
+    let unreadable = format!("{:#}", Issuer::read("nothing").unwrap_err());
+    assert!(unreadable.contains("its authority's certificate cannot be read"), "{unreadable}");
 }
 
 /// Otherwise every plan in an authority's last month would renew every leaf, again and again.
@@ -62,8 +66,8 @@ fn a_leaf_that_ends_with_its_authority_is_not_renewed_for_age() {
     let (_, request) = request(&spec).unwrap();
     let late = now() + Duration::from_secs(3640 * DAY as u64);
     let facts = inspect(&sign(&authority, &spec, &request, late, YEAR).unwrap()).unwrap();
-    assert_eq!(shortfall(&spec, &facts, &authority.certificate, NOW + 3640 * DAY, WINDOW), None);
-    let over = shortfall(&spec, &facts, &authority.certificate, NOW + 3650 * DAY, WINDOW);
+    assert_eq!(shortfall(&spec, &facts, &issuer(&authority.certificate), NOW + 3640 * DAY, WINDOW), None);
+    let over = shortfall(&spec, &facts, &issuer(&authority.certificate), NOW + 3650 * DAY, WINDOW);
     assert_eq!(over.unwrap(), "it expired on 2035-12-30");
 }
 

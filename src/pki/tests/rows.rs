@@ -96,7 +96,12 @@ fn every_row_can_be_signed_and_is_then_right() {
     for row in table(true, &[]) {
         let authority = new_authority(row.authority, now()).unwrap();
         let facts = inspect(&issue(&authority, &row).1).unwrap();
-        assert_eq!(shortfall(&row, &facts, &authority.certificate, NOW, Duration::ZERO), None, "{}", row.name);
+        assert_eq!(
+            shortfall(&row, &facts, &Issuer::read(&authority.certificate).unwrap(), NOW, Duration::ZERO),
+            None,
+            "{}",
+            row.name
+        );
     }
 }
 
