@@ -43,6 +43,7 @@ pub mod component;
 
 // From what should be and what is to what will be done; and who does it on a host.
 pub mod agent;
+pub mod doctor;
 pub mod plan;
 
 // Runs a plan, shows it, and makes hosts to try it on.

@@ -89,6 +89,11 @@ pub struct File {
 }
 
 impl Release {
+    /// Bytes that the release takes on a node: the layers as they come, and what is unpacked from them.
+    pub fn footprint(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size + layer.unpacked_size).sum()
+    }
+
     /// Reads and checks a `release.yaml`.
     pub fn parse(text: &str) -> anyhow::Result<Release> {
         let release: Release = serde_yaml::from_str(text).context("reading release.yaml")?;

@@ -5,6 +5,8 @@
 
 mod collect;
 mod collect_cluster;
+mod examine;
+mod examiner;
 mod logs;
 mod process;
 mod protocol;

@@ -1,8 +1,11 @@
 //! The messages.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::event::Outcome;
+use crate::facts::preflight::{Link, Listen, Preflight, Probe, Questions, SyncTimes};
 use crate::facts::{ClusterFacts, HostFacts};
 use crate::pki::CertificateSpec;
 use crate::step::Step;
@@ -27,6 +30,16 @@ pub(super) enum Request {
     Observe(Look),
     /// Report the cluster: objects of these kinds (apiVersion, kind) that barque manages.
     ObserveCluster { host: String, kinds: Vec<(String, String)> },
+    /// Report what the doctor asks beyond that.
+    Examine(Questions),
+    /// Tell the clock.
+    Clock,
+    /// Measure etcd's disk, by writing to a file without a name.
+    MeasureSync,
+    /// Listen on ports for other hosts' probes, until the channel ends.
+    Listen(Listen),
+    /// Probe other hosts.
+    Probe(Probe),
     /// Run a step.
     Run(Box<Step>),
     /// Answer to `Reply::Sign`: leaf and authority, both PEM.
@@ -45,6 +58,16 @@ pub(super) enum Reply {
     Host(Box<HostFacts>),
     /// The cluster; none if no API server answers here.
     Cluster(Option<Box<ClusterFacts>>),
+    /// Answer to `Request::Examine`.
+    Examined(Box<Preflight>),
+    /// Unix time in milliseconds.
+    Clock(i64),
+    /// Answer to `Request::MeasureSync`.
+    Sync(SyncTimes),
+    /// Ports on which the agent listens now; on the others somebody else does.
+    Listening(BTreeSet<u16>),
+    /// The way to each host.
+    Probed(BTreeMap<String, Link>),
     /// What the step waits for or does.
     Progress { detail: String, done: u64, total: u64 },
     /// Certificates, please.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 
 use super::protocol::{Reply, Request, decode, encode};
-use super::{collect, collect_cluster, logs};
+use super::{collect, collect_cluster, examine, logs};
 use crate::cluster::Access;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
@@ -62,15 +62,21 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
         access: edges.access.as_ref(),
         operator: remote,
     };
+    // They close with the channel.
+    let mut listeners = examine::Listeners::default();
     loop {
         let reply = match decode(&remote.receive().await?)? {
-            Request::Observe(look) => match collect::host(&machine, &look).await {
-                Ok(facts) => Reply::Host(Box::new(facts)),
-                Err(error) => Reply::Failed { error: format!("{error:#}"), log: Vec::new() },
-            },
+            Request::Observe(look) => {
+                answer(collect::host(&machine, &look).await.map(|facts| Reply::Host(Box::new(facts))))
+            }
             Request::ObserveCluster { host, kinds } => {
                 Reply::Cluster(collect_cluster::cluster(&machine, &host, &kinds).await.ok().map(Box::new))
             }
+            Request::Examine(questions) => Reply::Examined(Box::new(examine::look(&machine, &questions).await)),
+            Request::Clock => Reply::Clock(examine::clock()),
+            Request::MeasureSync => answer(examine::sync_times(&machine).await.map(Reply::Sync)),
+            Request::Listen(listen) => answer(listeners.open(&listen).await.map(Reply::Listening)),
+            Request::Probe(probe) => answer(examine::probe(&machine, &probe).await.map(Reply::Probed)),
             Request::Run(step) => match step.run(&machine).await {
                 Ok(outcome) => Reply::Done(outcome),
                 Err(error) => {
@@ -82,6 +88,10 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
         };
         remote.send(&reply).await?;
     }
+}
+
+fn answer(reply: anyhow::Result<Reply>) -> Reply {
+    reply.unwrap_or_else(|error| Reply::Failed { error: format!("{error:#}"), log: Vec::new() })
 }
 
 /// The operator, from the agent's side.

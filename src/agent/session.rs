@@ -97,7 +97,7 @@ impl Session {
                     Ok((source, size)) => self.stream(source, offset, size, supplier).await?,
                     Err(error) => self.answer(Err(error)).await?,
                 },
-                Reply::Host(_) | Reply::Cluster(_) => bail!("the agent answered facts to a step"),
+                _ => bail!("the agent answered facts to a step"),
             }
         }
     }
@@ -132,11 +132,11 @@ impl Session {
         write_frame(&mut self.connection.writer, &Frame::End).await
     }
 
-    async fn send(&mut self, request: &Request) -> anyhow::Result<()> {
+    pub(super) async fn send(&mut self, request: &Request) -> anyhow::Result<()> {
         write_frame(&mut self.connection.writer, &encode(request)?).await.context("sending to the agent")
     }
 
-    async fn receive(&mut self) -> anyhow::Result<Reply> {
+    pub(super) async fn receive(&mut self) -> anyhow::Result<Reply> {
         let frame = read_frame(&mut self.connection.reader).await.context("reading from the agent")?;
         decode(&frame.context("the connection ended")?)
     }

@@ -10,6 +10,7 @@ mod access;
 mod agent;
 mod apply;
 mod context;
+mod doctor;
 mod lab;
 mod nodes;
 mod plan;
@@ -34,6 +35,8 @@ enum Verb {
     Apply(apply::Apply),
     /// Show the cluster's nodes and whether each host is in sync
     Status(status::Status),
+    /// Show what is wrong on the hosts and how to mend it, before an install and any day after
+    Doctor(doctor::Doctor),
     /// A real cluster of Docker containers on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
@@ -104,6 +107,7 @@ impl Cli {
             Verb::Plan(verb) => verb.run().await,
             Verb::Apply(verb) => verb.run().await,
             Verb::Status(verb) => verb.run().await,
+            Verb::Doctor(verb) => verb.run().await,
             Verb::Lab(verb) => verb.run().await,
             Verb::Agent => agent::run().await,
             Verb::Proxy(verb) => verb.run().await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Component, HostInput, HostPart};
+use crate::facts::HostFacts;
 use crate::known::paths;
 use crate::step::FileSpec;
 
@@ -47,7 +48,7 @@ impl Component for HostPreparation {
     }
 
     fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
-        let wanted = sysctls(input);
+        let wanted = sysctls(input.facts);
         let mut text = String::from("# Written by barque; changes are replaced by the next apply.\n");
         for (name, value) in &wanted {
             let _ = writeln!(text, "{name} = {value}");
@@ -62,8 +63,8 @@ impl Component for HostPreparation {
     }
 }
 
-fn sysctls(input: &HostInput<'_>) -> BTreeMap<&'static str, String> {
-    let facts = input.facts;
+/// What every node's sysctls must be, from what the machine has and is.
+pub fn sysctls(facts: &HostFacts) -> BTreeMap<&'static str, String> {
     let mut wanted: BTreeMap<&'static str, String> =
         SYSCTLS.iter().map(|(name, value)| (*name, value.to_string())).collect();
     let there = |name: &str| facts.sysctls.get(name).and_then(|value| value.parse::<u64>().ok());

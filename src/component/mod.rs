@@ -29,6 +29,7 @@ mod kubelet;
 mod rbac;
 
 pub use etcd::initial_cluster;
+pub use host::sysctls as wanted_sysctls;
 pub use kube_apiserver::ENCRYPTION_SECRET;
 
 /// Every component, in the order in which their parts are made. The list is the documentation of that order.

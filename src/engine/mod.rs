@@ -1,6 +1,7 @@
 //! Looks at hosts and runs plans on them: one connection a host, all hosts side by side.
 
 mod admin;
+mod examine;
 mod fleet;
 mod lane;
 mod phase_times;
@@ -8,6 +9,7 @@ mod run;
 mod vault;
 
 pub use admin::admin_kubeconfig;
+pub use examine::{Examine, examine};
 pub use fleet::Fleet;
 pub use run::{Report, run};
 pub use vault::Vault;

@@ -9,9 +9,12 @@ use serde_json::Value;
 use crate::pki::CertificateFacts;
 
 mod drift;
+mod leftovers;
 pub mod parse;
+pub mod preflight;
 
 pub use drift::{ObjectKey, drift};
+pub use leftovers::{INSTALLERS, foreign_manifest};
 
 /// Everything that a run knows before it plans.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -20,6 +20,8 @@ pub const ETCD_DATA: &str = "/var/lib/etcd";
 pub const KUBELET_DATA: &str = "/var/lib/kubelet";
 /// kubelet's configuration.
 pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// What kubeadm leaves beside kubelet's state, and nobody else.
+pub const KUBEADM_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 /// kubelet's credentials.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// containerd's state.

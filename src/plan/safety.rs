@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{HostInput, Input, initial_cluster};
-use crate::facts::{HostFacts, Observation, parse};
+use crate::facts::{HostFacts, Observation, foreign_manifest, parse};
 use crate::inventory::{self, Host, Role};
+use crate::known::limits::{MASTER_MEMORY, OLDEST_KERNEL, SPARE_BYTES, SPARE_INODES};
 use crate::known::paths;
 use crate::pki::{Authority, inspect};
 
@@ -36,14 +37,6 @@ impl fmt::Display for Problem {
         write!(formatter, "{}\n    fix: {}", self.message, self.fix)
     }
 }
-
-/// Kubernetes 1.37's kubelet and Calico's nft rules are tested from here on; older kernels lack what both use.
-const OLDEST_KERNEL: (u32, u32) = (5, 4);
-/// What containers, logs and etcd need to begin with, beyond the payload itself.
-const SPARE_BYTES: u64 = 2 << 30;
-const SPARE_INODES: u64 = 50_000;
-/// kubeadm's floor for a control plane; below it the API server is killed under load.
-const MASTER_MEMORY: u64 = 1700 << 20;
 
 /// Everything that forbids the run.
 pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
@@ -143,7 +136,7 @@ fn machine(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, 
 fn disks(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
     let release = input.cluster.release;
     let installed = input.facts.images.get(&release.image) == Some(&release.manifest.digest);
-    let payload: u64 = release.layers.iter().map(|layer| layer.size + layer.unpacked_size).sum();
+    let payload = release.footprint();
     for (path, disk) in &input.facts.disks {
         if disk.read_only {
             add(format!("{path} is mounted read-only"), format!("mount it again: mount -o remount,rw {path}"));
@@ -164,8 +157,7 @@ fn disks(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
 
 /// A host of another installer: taking it over would break what runs.
 fn leftovers(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
-    let manifest = input.facts.files.keys().find(|path| path.starts_with(paths::MANIFESTS));
-    if let (Some(manifest), true) = (manifest, input.facts.releases.is_empty()) {
+    if let Some(manifest) = foreign_manifest(input.facts) {
         add(
             format!("it carries a node that barque did not make ({manifest})"),
             "reset it with the tool that made it, or take it out of the inventory".to_string(),

@@ -12,15 +12,15 @@ use super::fakes::world::World;
 use super::{Desk, said, sshd, version};
 
 /// Machines behind sshd, and the operator's desk with an inventory of them.
-struct Site {
-    desk: Desk,
-    world: World,
+pub struct Site {
+    pub desk: Desk,
+    pub world: World,
     /// sshd and agents live in it.
     _runtime: Runtime,
     _machines: TempDir,
 }
 
-fn site(masters: usize, workers: usize) -> Site {
+pub fn site(masters: usize, workers: usize) -> Site {
     let (desk, machines) = (Desk::set_up(), tempfile::tempdir().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (operator, operator_public) = sshd::new_key();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clusters;
+mod doctor;
 #[allow(dead_code, reason = "tests/apply_on_fakes uses the rest")]
 #[path = "../fakes/mod.rs"]
 mod fakes;

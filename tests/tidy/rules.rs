@@ -96,7 +96,7 @@ pub fn panics(source: &Source) -> Vec<Finding> {
 }
 
 /// Modules that neither wait nor look at the machine, so that a test of them needs nothing but values.
-const PURE: [&str; 8] = ["component", "error", "facts", "inventory", "pki", "plan", "release", "render"];
+const PURE: [&str; 9] = ["component", "doctor", "error", "facts", "inventory", "pki", "plan", "release", "render"];
 
 pub fn purity(source: &Source) -> Vec<Finding> {
     if !source.module().is_some_and(|module| PURE.contains(&module)) {
