@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 
+use super::access::Access;
 use super::read::read;
 use super::say;
-use super::target::{folder_of, parent, target};
+use super::target::{Base, folder_of, parent, target};
 use crate::agent::Look;
 use crate::component;
 use crate::doctor::{self, Input, Level, diagnose};
@@ -26,6 +27,8 @@ pub(super) struct Doctor {
     /// The cluster's folder (known hosts); default: clusters/NAME beside the inventory
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
     /// What standard output is for
     #[arg(long, value_enum, default_value_t)]
     output: Form,
@@ -57,12 +60,13 @@ impl Doctor {
             return Err(with_hint(Kind::BadInput, message, "name hosts of the inventory with --only"));
         }
         let folder = self.folder.clone().unwrap_or_else(|| folder_of(&self.inventory, &inventory.cluster));
-        let base = parent(&self.inventory);
+        let sudo_password = self.access.sudo_password()?;
+        let base = Base { inventory: &parent(&self.inventory), cluster: &folder, sudo_password };
         let hosts = inventory.hosts.values().filter(|host| self.only.is_empty() || self.only.contains(&host.name));
         let (modules, sysctls) = component::looked_for();
         let wanted = Examine {
             inventory: &inventory,
-            targets: hosts.map(|host| (host.name.clone(), target(host, &base, &folder))).collect(),
+            targets: hosts.map(|host| (host.name.clone(), target(host, &base))).collect(),
             look: Look { modules, sysctls, units: doctor::units() },
             questions: doctor::questions(),
             disk_test: !self.no_disk_test,

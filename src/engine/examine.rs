@@ -8,6 +8,7 @@ use anyhow::Context;
 use futures::{StreamExt, stream};
 use tokio::time::timeout;
 
+use super::fleet::unseen;
 use crate::agent::{Look, Session};
 use crate::doctor::{Ways, ways};
 use crate::event::{Event, Sink};
@@ -60,7 +61,7 @@ pub async fn examine(connector: Arc<dyn Connector>, sink: Arc<dyn Sink>, wanted:
             sessions.insert(name.clone(), session);
             Box::new(examination)
         });
-        examined.hosts.insert(name.clone(), found.map_err(|error| format!("{error:#}")));
+        examined.hosts.insert(name.clone(), found.map_err(|error| unseen(&error)));
     }
     drop(looks);
     connect_again(connector, wanted, &mut examined).await;

@@ -92,7 +92,7 @@ impl Fleet {
 }
 
 /// Why a host was not seen. What to do, where the refusal knows it, is on a line of its own.
-fn unseen(error: &anyhow::Error) -> String {
+pub(super) fn unseen(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     match refusal(error).and_then(|refusal| refusal.advice()) {
         Some(advice) => format!("{}\nfix: {advice}", text.strip_suffix(&format!("; {advice}")).unwrap_or(&text)),
