@@ -9,6 +9,7 @@ use crate::progress::Mode;
 mod access;
 mod agent;
 mod apply;
+mod config;
 mod context;
 mod doctor;
 mod lab;
@@ -37,6 +38,9 @@ enum Verb {
     Status(status::Status),
     /// Show what is wrong on the hosts and how to mend it, before an install and any day after
     Doctor(doctor::Doctor),
+    /// What an inventory leads to, and why
+    #[command(subcommand)]
+    Config(config::Config),
     /// A real cluster of Docker containers on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
@@ -108,6 +112,7 @@ impl Cli {
             Verb::Apply(verb) => verb.run().await,
             Verb::Status(verb) => verb.run().await,
             Verb::Doctor(verb) => verb.run().await,
+            Verb::Config(verb) => verb.run().await,
             Verb::Lab(verb) => verb.run().await,
             Verb::Agent => agent::run().await,
             Verb::Proxy(verb) => verb.run().await,

@@ -8,9 +8,7 @@ use crate::payload::{Payload, Source};
 
 /// The inventory and the payload of its version.
 pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
-    let shown = path.display().to_string();
-    let text = fs_err::read_to_string(path)
-        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
+    let (shown, text) = read_text(path)?;
     let inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
     let source = Source::find();
     if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
@@ -20,7 +18,14 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
     Ok((inventory, payload))
 }
 
-fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
+/// An inventory's name for messages, and its text.
+pub(super) fn read_text(path: &Path) -> anyhow::Result<(String, String)> {
+    let text = fs_err::read_to_string(path)
+        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
+    Ok((path.display().to_string(), text))
+}
+
+pub(super) fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
     let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
     let count = mistakes.len();
     let plural = if count == 1 { "mistake" } else { "mistakes" };

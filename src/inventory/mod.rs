@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+mod defaults;
 mod document;
 mod findings;
 mod groups;
@@ -20,6 +21,7 @@ mod parse;
 mod range;
 mod reveal;
 mod section;
+mod settings;
 mod ssh;
 mod syntax;
 mod taints;
@@ -32,6 +34,7 @@ mod tests;
 
 pub use parse::{parse, parse_with};
 pub use reveal::{Closed, Reveal, Unreadable};
+pub use settings::{From, Setting, Settings, settings};
 pub use version::check_version;
 pub use warnings::warnings;
 

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::findings::{Findings, Located, Place};
 use super::section::Section;
 use super::syntax::is_dns_name;
-use super::{Api, Network};
+use super::{Api, Network, defaults};
 
 /// The networks with their places; `Place::WHOLE_FILE` for a default.
 pub(super) struct Networks {
@@ -16,11 +16,6 @@ pub(super) struct Networks {
     domain: String,
     asn: u32,
 }
-
-/// The first private autonomous system number (RFC 6996).
-const DEFAULT_ASN: u32 = 64512;
-const DEFAULT_PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16);
-const DEFAULT_SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16);
 
 /// No cluster's network may touch these: this network, loopback, link-local, multicast and what is reserved.
 const SPECIAL: [(Ipv4Net, &str); 4] = [
@@ -35,10 +30,10 @@ impl Networks {
     pub(super) fn read(root: &Section<'_>, findings: &mut Findings) -> Networks {
         let at = Place::WHOLE_FILE;
         let mut networks = Networks {
-            pods: Located { at, value: DEFAULT_PODS },
-            services: Located { at, value: DEFAULT_SERVICES },
-            domain: "cluster.local".to_owned(),
-            asn: DEFAULT_ASN,
+            pods: Located { at, value: defaults::PODS },
+            services: Located { at, value: defaults::SERVICES },
+            domain: defaults::DOMAIN.to_owned(),
+            asn: defaults::ASN,
         };
         let known = ["pods", "services", "domain", "asn"];
         let Some(section) = root.section("network", &known, findings) else { return networks };
@@ -66,7 +61,7 @@ impl Networks {
             }
         }
         let asn = section.number("asn", 1..=u64::from(u32::MAX - 1), findings);
-        networks.asn = asn.and_then(|asn| u32::try_from(asn).ok()).unwrap_or(DEFAULT_ASN);
+        networks.asn = asn.and_then(|asn| u32::try_from(asn).ok()).unwrap_or(defaults::ASN);
         networks
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::document::load;
+use super::document::{Node, load};
 use super::findings::{Findings, Origin, Place};
 use super::groups::Groups;
 use super::hosts::{self, Draft};
@@ -28,17 +28,19 @@ pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
 /// Reads an inventory whose secrets `reveal` opens.
 pub fn parse_with(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
     let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
-    match read(text, reveal, &mut findings) {
+    let inventory = load(0, text, &mut findings).and_then(|mut document| {
+        reveal::open(&mut document, reveal, &mut findings);
+        read(&document, &mut findings)
+    });
+    match inventory {
         Some(inventory) if findings.is_empty() => Ok(Inventory { warnings: findings.into_warnings(), ..inventory }),
         _ => Err(findings.into_mistakes()),
     }
 }
 
 /// Invariant: `None` only where a finding was added.
-fn read(text: &str, reveal: &dyn Reveal, findings: &mut Findings) -> Option<Inventory> {
-    let mut document = load(0, text, findings)?;
-    reveal::open(&mut document, reveal, findings);
-    let root = Section::of(String::new(), &document, &FIELDS, findings)?;
+pub(super) fn read(document: &Node, findings: &mut Findings) -> Option<Inventory> {
+    let root = Section::of(String::new(), document, &FIELDS, findings)?;
     let cluster = cluster(&root, findings);
     let version = root.text("version", findings).map(|version| {
         if let Some(finding) = check_form(&version) {

@@ -108,14 +108,22 @@ fn help_fits_and_names_every_verb_for_users() {
     let desk = Desk::set_up();
     let whole = desk.run(&["--help"]);
     assert_eq!((whole.code, whole.err.as_str()), (0, ""));
-    for verb in ["plan", "apply", "status", "lab"] {
+    for verb in ["plan", "apply", "status", "config", "lab"] {
         assert!(has_line(&whole.out, &[&format!("  {verb} ")]), "{verb} is missing in {}", whole.out);
     }
     for hidden in ["agent", "proxy", "pause"] {
         assert!(!has_line(&whole.out, &[&format!("  {hidden} ")]), "{hidden} is not for users: {}", whole.out);
     }
-    let verbs: [&[&str]; 7] =
-        [&["plan"], &["apply"], &["status"], &["lab"], &["lab", "up"], &["lab", "down"], &["lab", "list"]];
+    let verbs: [&[&str]; 8] = [
+        &["config", "show"],
+        &["plan"],
+        &["apply"],
+        &["status"],
+        &["lab"],
+        &["lab", "up"],
+        &["lab", "down"],
+        &["lab", "list"],
+    ];
     for verb in verbs {
         let said = desk.run(&[verb, &["--help"]].concat());
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb:?}");
@@ -161,4 +169,33 @@ fn plan_and_status_of_a_new_cluster_make_nothing() {
         desk.run(&[verb, "-i", "i.yaml"]);
         assert_eq!(desk.files(), ["i.yaml"], "{verb} made something");
     }
+}
+
+#[test]
+fn config_show_says_where_each_value_is_from() {
+    let desk = Desk::set_up();
+    let text = "cluster: a\ngroups: {hall: {zone: z1}}\nmasters: {m1: {address: 10.0.0.1, group: hall}}\n\
+                workers: {w1: {address: 10.0.0.2, ssh: {user: x}}}\n";
+    desk.write("i.yaml", text);
+    let said = desk.run(&["config", "show", "-i", "i.yaml"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let lines = [
+        ["cluster ", " a ", " i.yaml:1:10"],
+        ["network.pods ", " 10.244.0.0/16 ", " default: 1,024 blocks"],
+        ["zone ", " z1 ", " i.yaml:2:23 (group hall)"],
+        ["  ssh.user ", " x ", " i.yaml:4:47"],
+    ];
+    for line in lines {
+        assert!(has_line(&said.out, &line), "{line:?} is missing in {}", said.out);
+    }
+    let json = desk.run(&["config", "show", "-i", "i.yaml", "w1", "--output", "json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["hosts"].as_object().unwrap().keys().collect::<Vec<_>>(), ["w1"]);
+    let cluster = json["cluster"].as_array().unwrap().iter().find(|setting| setting["field"] == "cluster").unwrap();
+    assert_eq!(cluster["from"]["written"]["line"], 1);
+    let said = desk.run(&["config", "show", "-i", "i.yaml", "w9"]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert!(said.err.contains("i.yaml has no host `w9`"), "{}", said.err);
+    desk.write("i.yaml", "cluster: A\n");
+    assert_eq!(desk.run(&["config", "show", "-i", "i.yaml"]).code, 2);
 }

@@ -1,0 +1,95 @@
+//! `barque config show`: every value that an inventory leads to, and where it is from. Contacts nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::read::{read_text, rejected};
+use super::{Show, say};
+use crate::error::{Kind, with_hint};
+use crate::inventory::{self, From, Reveal, Setting, Settings, Unreadable};
+use crate::progress::table;
+use crate::secret::Secret;
+
+/// What an inventory leads to.
+#[derive(Subcommand)]
+pub(super) enum Config {
+    /// Print every effective value with its line, or with the reason of barque's default
+    Show(Values),
+}
+
+#[derive(Args)]
+pub(super) struct Values {
+    /// The inventory file
+    #[arg(short, long, value_name = "FILE")]
+    inventory: PathBuf,
+    /// Only these hosts; default: all of them
+    #[arg(value_name = "HOST")]
+    hosts: Vec<String>,
+    #[command(flatten)]
+    show: Show,
+}
+
+impl Config {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let Config::Show(values) = self;
+        let (shown, text) = read_text(&values.inventory)?;
+        let mut settings = inventory::settings(&shown, &text, &Unopened).map_err(|mistakes| rejected(&mistakes))?;
+        if let Some(unknown) = values.hosts.iter().find(|host| !settings.hosts.contains_key(*host)) {
+            let message = format!("{shown} has no host `{unknown}`");
+            return Err(with_hint(Kind::BadInput, message, "leave the name out to see all hosts"));
+        }
+        if !values.hosts.is_empty() {
+            settings.hosts.retain(|name, _| values.hosts.contains(name));
+        }
+        match values.show.json() {
+            true => say(&format!("{}\n", serde_json::to_string(&settings)?)),
+            false => say(&text_of(&settings)),
+        }
+        Ok(0)
+    }
+}
+
+/// Values of secrets are not shown, so they need not be there.
+struct Unopened;
+
+impl Reveal for Unopened {
+    fn environment(&self, _: &str) -> Result<Secret, Unreadable> {
+        Ok(Secret::new("unopened"))
+    }
+
+    fn age(&self, _: &str) -> Result<Secret, Unreadable> {
+        Ok(Secret::new("unopened"))
+    }
+}
+
+fn text_of(settings: &Settings) -> String {
+    let mut text = table(&settings.cluster.iter().map(row).collect::<Vec<_>>());
+    for (name, settings) in &settings.hosts {
+        let lines = table(&settings.iter().map(row).collect::<Vec<_>>());
+        let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+        text.push_str(&format!("\n{name}\n{lines}"));
+    }
+    text
+}
+
+fn row(setting: &Setting) -> Vec<String> {
+    let value = match &setting.value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::Array(items) if items.is_empty() => "none".to_owned(),
+        other => other.to_string(),
+    };
+    vec![setting.field.clone(), value, origin(&setting.from)]
+}
+
+fn origin(from: &From) -> String {
+    match from {
+        From::Default { reason } => format!("default: {reason}"),
+        From::Written { file, line, column, layer } => {
+            let place = if *line > 0 { format!("{file}:{line}:{column}") } else { file.clone() };
+            let layer = layer.as_ref().map(|layer| format!(" ({layer})")).unwrap_or_default();
+            format!("{place}{layer}")
+        }
+    }
+}
