@@ -16,6 +16,8 @@ pub enum Kind {
     Failed,
     /// There is something to do and nobody approved it. Nothing was changed on any host. Exit code 4.
     Unapproved,
+    /// Everything is done but for hosts that do not answer and were left out on purpose. Exit code 5.
+    Skipped,
     /// The operator stopped the run. Exit code 130, as shells have it for SIGINT.
     Interrupted,
 }
@@ -28,6 +30,7 @@ impl Kind {
             Kind::BadInput => 2,
             Kind::BadHost => 3,
             Kind::Unapproved => 4,
+            Kind::Skipped => 5,
             Kind::Interrupted => 130,
         }
     }

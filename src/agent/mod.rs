@@ -5,6 +5,7 @@
 
 mod collect;
 mod collect_cluster;
+mod contents;
 mod examine;
 mod examiner;
 mod logs;

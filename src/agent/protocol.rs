@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::event::Outcome;
 use crate::facts::preflight::{Link, Listen, Preflight, Probe, Questions, SyncTimes};
-use crate::facts::{ClusterFacts, HostFacts};
+use crate::facts::{ClusterFacts, HostFacts, Present};
 use crate::pki::CertificateSpec;
 use crate::step::Step;
 use crate::wire::Frame;
@@ -40,6 +40,8 @@ pub(super) enum Request {
     Listen(Listen),
     /// Probe other hosts.
     Probe(Probe),
+    /// Report what is in these files.
+    Read(Vec<String>),
     /// Run a step.
     Run(Box<Step>),
     /// Answer to `Reply::Sign`: leaf and authority, both PEM.
@@ -68,6 +70,8 @@ pub(super) enum Reply {
     Listening(BTreeSet<u16>),
     /// The way to each host.
     Probed(BTreeMap<String, Link>),
+    /// Files' contents, by path.
+    Contents(BTreeMap<String, Present>),
     /// What the step waits for or does.
     Progress { detail: String, done: u64, total: u64 },
     /// Certificates, please.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 
 use super::protocol::{Reply, Request, decode, encode};
-use super::{collect, collect_cluster, examine, logs};
+use super::{collect, collect_cluster, contents, examine, logs};
 use crate::cluster::Access;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
@@ -77,6 +77,7 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
             Request::MeasureSync => answer(examine::sync_times(&machine).await.map(Reply::Sync)),
             Request::Listen(listen) => answer(listeners.open(&listen).await.map(Reply::Listening)),
             Request::Probe(probe) => answer(examine::probe(&machine, &probe).await.map(Reply::Probed)),
+            Request::Read(paths) => Reply::Contents(contents::read(&machine, &paths)),
             Request::Run(step) => match step.run(&machine).await {
                 Ok(outcome) => Reply::Done(outcome),
                 Err(error) => {

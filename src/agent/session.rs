@@ -1,5 +1,6 @@
 //! The operator's end of one channel.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::protocol::{Look, Reply, Request, decode, encode};
 use crate::event::Outcome;
-use crate::facts::{ClusterFacts, HostFacts};
+use crate::facts::{ClusterFacts, HostFacts, Present};
 use crate::host::Connection;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
@@ -70,6 +71,15 @@ impl Session {
         match self.receive().await? {
             Reply::Cluster(facts) => Ok(facts.map(|facts| *facts)),
             _ => bail!("the agent answered something else than a cluster"),
+        }
+    }
+
+    /// What is in files that barque writes and that are no secrets.
+    pub async fn read(&mut self, paths: &[String]) -> anyhow::Result<BTreeMap<String, Present>> {
+        self.send(&Request::Read(paths.to_vec())).await?;
+        match self.receive().await? {
+            Reply::Contents(contents) => Ok(contents),
+            _ => bail!("the agent answered something else than files"),
         }
     }
 

@@ -1,19 +1,22 @@
 //! `barque apply`: load, observe, plan, confirm, run, observe again. A second plan that is not empty is a failure.
 
-use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::json;
 
+use super::chosen::Chosen;
 use super::context::{Context, Purpose};
 use super::nodes::nodes;
-use super::{Common, say, tell};
+use super::view::Shown;
+use super::{Common, approval, measured, saved, say, tell};
 use crate::engine::{self, Report};
 use crate::error::{Kind, of_kind, with_hint};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Phase, Sink};
 use crate::facts::Observed;
+use crate::inventory::Inventory;
 use crate::known::paths;
 use crate::plan::{Plan, explain};
 use crate::progress::{self, Recorder, Tee};
@@ -22,10 +25,15 @@ use crate::step::{RunProbePod, Step};
 #[derive(Args)]
 pub(super) struct Apply {
     #[command(flatten)]
-    pub common: Common,
+    common: Common,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Do not ask
     #[arg(short, long)]
-    pub yes: bool,
+    yes: bool,
+    /// A plan that `barque plan --out` saved: runs exactly that, without asking
+    #[arg(value_name = "PLAN")]
+    file: Option<PathBuf>,
 }
 
 /// What a successful run must show beside an empty second plan.
@@ -42,36 +50,61 @@ impl Apply {
         self.run_with(Proof::Plan).await
     }
 
-    pub(super) async fn run_with(self, proof: Proof) -> anyhow::Result<u8> {
+    /// An apply that was approved already.
+    pub(super) fn approved(common: Common) -> Apply {
+        Apply { common, chosen: Chosen::default(), yes: true, file: None }
+    }
+
+    pub(super) async fn run_with(mut self, proof: Proof) -> anyhow::Result<u8> {
+        if self.file.is_some() && self.chosen.is_any() {
+            return Err(saved::refuse_choice());
+        }
+        let saved = self.file.as_deref().map(saved::read).transpose()?;
+        if let Some(saved) = &saved {
+            saved::complete(&mut self.common, saved);
+        }
         let recorder = Arc::new(Recorder::default());
         let screen: Arc<dyn Sink> = Arc::from(progress::sink(self.common.show.mode()));
         let sink: Arc<dyn Sink> = Arc::new(Tee::new(vec![screen, recorder.clone()]));
-        let mut context = Context::open(&self.common, Purpose::Change, sink)?;
+        let choose = |inventory: &Inventory| match &saved {
+            Some(saved) => Ok(saved.scope.clone()),
+            None => self.chosen.scope(inventory),
+        };
+        let mut context = Context::open_for(&self.common, choose, Purpose::Change, sink)?;
+        if let (Some(path), Some(saved)) = (&self.file, &saved) {
+            saved::check_origin(path, saved, &context)?;
+        }
         let observed = context.observe().await?;
-        let plan = context.plan(&observed)?;
+        let mut plan = context.plan_at_most(&observed, self.chosen.count())?;
+        if let (Some(path), Some(saved)) = (&self.file, saved) {
+            saved::check_basis(path, &saved.basis, &context.basis(&observed)?)?;
+            plan = saved.plan;
+        }
         engine::admin_kubeconfig(&context.store, &context.vault, &context.inventory)?;
         if plan.is_empty() {
             self.say(&explain(&plan, false));
-            return if proof == Proof::Pod { self.finish(&context, &observed) } else { Ok(0) };
+            return if proof == Proof::Pod { self.finish(&context, &observed, &plan) } else { left(&plan) };
         }
-        if !self.yes && !self.confirm(&plan)? {
-            return Err(of_kind(Kind::Unapproved, "the plan was not approved; nothing was changed"));
+        if !self.yes && self.file.is_none() {
+            let shown = Shown::fetch(&mut context, &plan, &observed).await;
+            approval::ask(&plan, &observed, &shown)?;
         }
         let journal = context.store.journal()?;
         let begun = json!({"run": "apply", "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
         journal.append(SystemTime::now(), &begun)?;
         let report = engine::run(&mut context.fleet, &plan, context.vault.clone(), interrupted()).await;
-        self.summarise(&recorder.events());
-        let outcome = if report.interrupted {
-            "interrupted"
-        } else if report.failures.is_empty() {
-            "done"
-        } else {
-            "failed"
+        let events = recorder.events();
+        tell(&progress::summary(&events));
+        let outcome = match (report.interrupted, report.failures.is_empty()) {
+            (true, _) => "interrupted",
+            (false, true) => "done",
+            (false, false) => "failed",
         };
         let failures: Vec<String> =
             report.failures.iter().map(|failure| format!("{}: {}", failure.host, failure.step)).collect();
-        let ended = json!({"run": "apply", "outcome": outcome, "changed": report.changed, "failures": failures});
+        let measured = measured::of_run(&plan, &events);
+        let ended = json!({"run": "apply", "outcome": outcome, "changed": report.changed, "failures": failures,
+            "measured": measured});
         journal.append(SystemTime::now(), &ended)?;
         journal.finish()?;
         check(&report, &context)?;
@@ -82,35 +115,10 @@ impl Apply {
             let report = engine::run(&mut context.fleet, &pod, context.vault.clone(), interrupted()).await;
             check(&report, &context)?;
         }
-        self.finish(&context, &after)
+        self.finish(&context, &after, &plan)
     }
 
-    fn confirm(&self, plan: &Plan) -> anyhow::Result<bool> {
-        tell(&explain(plan, false));
-        if !std::io::stdin().is_terminal() {
-            return Err(with_hint(
-                Kind::Unapproved,
-                "there is nobody to ask: standard input is no terminal; nothing was changed",
-                "add --yes",
-            ));
-        }
-        loop {
-            tell("\nrun this? [y]es, [n]o, [e]xplain each step: ");
-            std::io::stderr().flush()?;
-            let mut answer = String::new();
-            if std::io::stdin().read_line(&mut answer)? == 0 {
-                return Ok(false);
-            }
-            match answer.trim().to_lowercase().as_str() {
-                "y" | "yes" => return Ok(true),
-                "n" | "no" | "" => return Ok(false),
-                "e" | "explain" => tell(&explain(plan, true)),
-                _ => {}
-            }
-        }
-    }
-
-    fn finish(&self, context: &Context, after: &Observed) -> anyhow::Result<u8> {
+    fn finish(&self, context: &Context, after: &Observed, plan: &Plan) -> anyhow::Result<u8> {
         let path = super::context::kubeconfig_path(context)?;
         self.say(&nodes(&context.inventory, after));
         self.say(&format!("\nnext:  kubectl --kubeconfig {} get pods -A\n", path.display()));
@@ -119,17 +127,25 @@ impl Apply {
             self.say(&format!("       (no kubectl here; each master has one: {own})\n"));
         }
         self.say(&format!("       barque status -i {}\n", context.inventory_path.display()));
-        Ok(0)
+        left(plan)
     }
 
     /// With `--output json` standard output holds events only.
     fn say(&self, text: &str) {
         if self.common.show.json() { tell(text) } else { say(text) }
     }
+}
 
-    fn summarise(&self, events: &[Event]) {
-        tell(&progress::summary(events));
+/// Hosts that were left out since they do not answer are told last, and are no success.
+fn left(plan: &Plan) -> anyhow::Result<u8> {
+    if plan.skipped.is_empty() {
+        return Ok(0);
     }
+    let lines: Vec<String> =
+        plan.skipped.iter().map(|(host, reason)| format!("  {host}: {}", reason.replace('\n', " "))).collect();
+    let count = lines.len();
+    let message = format!("done but for {count} that did not answer and were left out:\n{}", lines.join("\n"));
+    Err(with_hint(Kind::Skipped, message, "when they answer again: barque apply"))
 }
 
 fn on_path(program: &str) -> bool {

@@ -20,7 +20,7 @@ use crate::host::ssh::{Options, SshConnector};
 use crate::inventory::Inventory;
 use crate::payload::Payload;
 use crate::pki::Authority;
-use crate::plan::{self, Plan, Problem};
+use crate::plan::{self, Basis, Plan, Problem, Scope};
 use crate::step::{CONTAINERD, KUBELET};
 use crate::store::Store;
 
@@ -32,21 +32,35 @@ pub(super) struct Context {
     pub store: Store,
     pub vault: Arc<Vault>,
     pub fleet: Fleet,
+    /// The hosts that the verb concerns.
+    pub scope: Scope,
 }
 
 impl Context {
     /// Reads everything on the operator's side. Nothing is contacted; every mistake of the inventory is in one error.
     pub(super) fn open(common: &Common, purpose: Purpose, sink: Arc<dyn Sink>) -> anyhow::Result<Context> {
+        Context::open_for(common, |_| Ok(Scope::default()), purpose, sink)
+    }
+
+    /// The same for some of the hosts.
+    pub(super) fn open_for(
+        common: &Common,
+        choose: impl FnOnce(&Inventory) -> anyhow::Result<Scope>,
+        purpose: Purpose,
+        sink: Arc<dyn Sink>,
+    ) -> anyhow::Result<Context> {
         let (inventory, payload) = read(&common.inventory)?;
+        let scope = choose(&inventory)?;
         let folder = common.folder.clone().unwrap_or_else(|| folder_of(&common.inventory, &inventory.cluster));
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
         let sudo_password = common.access.sudo_password()?;
         let base = Base { inventory: &parent(&common.inventory), cluster: &folder, sudo_password };
-        let targets = inventory.hosts.values().map(|host| (host.name.clone(), target(host, &base))).collect();
+        let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
+        let targets = hosts.map(|host| (host.name.clone(), target(host, &base))).collect();
         let connector = Arc::new(SshConnector::new(Options::default()));
         let fleet = Fleet::new(connector, sink, targets);
-        Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet })
+        Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })
     }
 
     /// Looks at every host and at the cluster.
@@ -66,7 +80,25 @@ impl Context {
         let secrets = self.vault.digests();
         let input = self.input(observed, &secrets, self.vault.public());
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
-        plan::plan(&input, now).map_err(|problems| refused(&problems))
+        plan::plan_within(&input, &self.scope, now).map_err(|problems| refused(&problems))
+    }
+
+    /// The same for at most so many of the hosts that have something to do, masters first.
+    pub(super) fn plan_at_most(&mut self, observed: &Observed, count: Option<usize>) -> anyhow::Result<Plan> {
+        let plan = self.plan(observed)?;
+        let concerned = plan.concerned();
+        let Some(count) = count.filter(|count| *count < concerned.len()) else { return Ok(plan) };
+        let inventory = &self.inventory;
+        let in_order = inventory.masters().chain(inventory.workers()).map(|host| host.name.as_str());
+        let first = in_order.filter(|name| concerned.contains(name)).take(count);
+        self.scope.only = Some(first.map(str::to_string).collect());
+        self.plan(observed)
+    }
+
+    /// The facts that a plan depends on.
+    pub(super) fn basis(&self, observed: &Observed) -> anyhow::Result<Basis> {
+        let secrets = self.vault.digests();
+        plan::basis(&self.input(observed, &secrets, self.vault.public()), &self.scope)
     }
 
     fn input<'a>(
@@ -93,6 +125,8 @@ impl Context {
 pub(super) enum Purpose {
     /// Nothing there changes, and another process may be at work in it.
     Look,
+    /// As `Look`, but a new cluster gets its keys, since a saved plan names them.
+    Bind,
     /// This process alone may change it.
     Change,
 }
@@ -108,6 +142,9 @@ fn open_store(folder: &Path, purpose: Purpose, payload: Payload) -> anyhow::Resu
     if Authority::ALL.into_iter().all(|authority| store.authority(authority).is_ok()) {
         let vault = Vault::open(&store, payload)?;
         return Ok((store, vault));
+    }
+    if purpose == Purpose::Bind {
+        return open_store(folder, Purpose::Change, payload);
     }
     // A cluster that was never applied has no keys yet. To look, keys of the moment do: a plan shows only digests. The
     // vault has read them when their folder goes.

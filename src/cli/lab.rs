@@ -99,7 +99,7 @@ impl Up {
         }
         let common =
             Common { inventory: made.inventory.clone(), folder: None, access: Access::default(), show: self.show };
-        let code = Apply { common, yes: true }.run_with(Proof::Pod).await?;
+        let code = Apply::approved(common).run_with(Proof::Pod).await?;
         tell(&format!("bare nodes to a working cluster: {}\n", duration(started.elapsed().as_millis() as u64)));
         say(&format!("       barque lab down --name {}\n", options.name));
         Ok(code)

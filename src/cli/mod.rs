@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::progress::Mode;
@@ -9,16 +10,22 @@ use crate::progress::Mode;
 mod access;
 mod agent;
 mod apply;
+mod approval;
+mod chosen;
 mod config;
 mod context;
 mod doctor;
+mod document;
 mod lab;
+mod measured;
 mod nodes;
 mod plan;
 mod proxy;
 mod read;
+mod saved;
 mod status;
 mod target;
+mod view;
 
 /// Installs Kubernetes clusters on bare machines over SSH, and runs the rest of their life.
 #[derive(Parser)]
@@ -58,8 +65,8 @@ enum Verb {
 /// Options of every verb that works on a cluster.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// The inventory file
-    #[arg(short, long, value_name = "FILE")]
+    /// The inventory file; with a saved plan it is known already
+    #[arg(short, long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = any_path())]
     inventory: PathBuf,
     /// The cluster's folder (CA keys, known hosts, journal); default: clusters/NAME beside the inventory
     #[arg(long, value_name = "FOLDER")]
@@ -68,6 +75,11 @@ pub struct Common {
     access: access::Access,
     #[command(flatten)]
     show: Show,
+}
+
+/// A path that may be empty, for "none was named".
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// How progress is shown.

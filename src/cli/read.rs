@@ -20,6 +20,9 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
 
 /// An inventory's name for messages, and its text.
 pub(super) fn read_text(path: &Path) -> anyhow::Result<(String, String)> {
+    if path.as_os_str().is_empty() {
+        return Err(with_hint(Kind::BadInput, "no --inventory is named", "name an inventory with -i FILE"));
+    }
     let text = fs_err::read_to_string(path)
         .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
     Ok((path.display().to_string(), text))

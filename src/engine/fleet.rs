@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 
 use crate::agent::{Look, Session};
 use crate::event::{Event, Sink};
-use crate::facts::{Observation, Observed};
+use crate::facts::{Observation, Observed, Present};
 use crate::host::{Connector, Target, refusal};
 
 /// Connections at once. Each costs some file descriptors and a key exchange; more at once gain nothing on the way.
@@ -72,6 +72,29 @@ impl Fleet {
         }
         self.look_again(look, &mut observed).await;
         observed
+    }
+
+    /// What is in files, by host and path. A host that does not answer any more is left out.
+    pub async fn contents(
+        &mut self,
+        wanted: &BTreeMap<String, Vec<String>>,
+    ) -> BTreeMap<String, BTreeMap<String, Present>> {
+        let jobs: Vec<_> =
+            wanted.iter().filter_map(|(host, paths)| Some((host, paths, self.sessions.remove(host)?))).collect();
+        let reads = stream::iter(jobs).map(|(host, paths, mut session)| async move {
+            let answer = session.read(paths).await;
+            (host, session, answer)
+        });
+        let mut reads = reads.buffer_unordered(WIDTH);
+        let mut contents = BTreeMap::new();
+        while let Some((host, session, answer)) = reads.next().await {
+            // A channel that failed is in an unknown state; the next use connects again.
+            if let Ok(found) = answer {
+                self.sessions.insert(host.clone(), session);
+                contents.insert(host.clone(), found);
+            }
+        }
+        contents
     }
 
     /// kubelets start static pods while we look. A member of etcd that started after its host was seen, and before the

@@ -1,7 +1,7 @@
 //! What the operator's side holds and hosts may ask for: authorities, secrets, blobs.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -11,9 +11,6 @@ use crate::pki::{self, Authority, CertificateSpec, Pair};
 use crate::render::render;
 use crate::secret::Secret;
 use crate::store::Store;
-
-/// How long a leaf is valid: a year, as Kubernetes' own tools have it.
-pub const LEAF_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The secrets and public texts of one cluster, read once, and its payload.
 pub struct Vault {
@@ -63,7 +60,7 @@ impl Vault {
     /// Signs a request for a leaf; answers leaf and authority.
     pub fn sign(&self, spec: &CertificateSpec, request: &str) -> anyhow::Result<(String, String)> {
         let authority = &self.authorities[&spec.authority];
-        let leaf = pki::sign(authority, spec, request, SystemTime::now(), LEAF_VALIDITY)?;
+        let leaf = pki::sign(authority, spec, request, SystemTime::now(), pki::LEAF_VALIDITY)?;
         Ok((leaf, authority.certificate.clone()))
     }
 }

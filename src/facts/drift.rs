@@ -89,6 +89,57 @@ fn differ(desired: &Value, live: &Value, path: &mut String) -> Option<String> {
     }
 }
 
+/// One field that barque applies and that has another value in the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Such as `spec.list[0].value`.
+    pub path: String,
+    /// What it is; none where the field is not there.
+    pub before: Option<Value>,
+    /// What it will be.
+    pub after: Value,
+}
+
+/// Every field that barque applies and that differs, in the order of their paths; `drift` names the first.
+pub fn field_changes(desired: &Value, live: &Value) -> Vec<FieldChange> {
+    let mut found = Vec::new();
+    collect(desired, Some(live), String::new(), &mut found);
+    found
+}
+
+fn collect(desired: &Value, live: Option<&Value>, path: String, found: &mut Vec<FieldChange>) {
+    match (desired, live) {
+        (Value::Object(wanted), Some(Value::Object(there))) => {
+            for (name, value) in wanted {
+                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                collect(value, there.get(name), below, found);
+            }
+        }
+        (Value::Array(wanted), Some(Value::Array(there))) if wanted.len() == there.len() => {
+            for (index, (value, there)) in wanted.iter().zip(there).enumerate() {
+                collect(value, Some(there), format!("{path}[{index}]"), found);
+            }
+        }
+        (wanted, None) if is_empty(wanted) => {}
+        (wanted, Some(there)) if wanted == there => {}
+        (wanted, there) => found.push(FieldChange { path, before: there.cloned(), after: wanted.clone() }),
+    }
+}
+
+/// Of a live object only the fields that barque applies: everything else changes without anybody's doing.
+pub fn managed_part(desired: &Value, live: &Value) -> Value {
+    match (desired, live) {
+        (Value::Object(wanted), Value::Object(there)) => {
+            let part = |(name, value): (&String, &Value)| Some((name.clone(), managed_part(value, there.get(name)?)));
+            Value::Object(wanted.iter().filter_map(part).collect())
+        }
+        (Value::Array(wanted), Value::Array(there)) if wanted.len() == there.len() => {
+            wanted.iter().zip(there).map(|(value, there)| managed_part(value, there)).collect()
+        }
+        _ => live.clone(),
+    }
+}
+
 /// The API server drops what says nothing.
 fn is_empty(value: &Value) -> bool {
     match value {
@@ -116,6 +167,25 @@ mod tests {
         let desired = json!({"spec": {"list": [{"name": "x", "value": "1"}]}});
         let live = json!({"spec": {"list": [{"name": "x", "value": "2"}]}});
         assert_eq!(drift(&desired, &live).as_deref(), Some("spec.list[0].value"));
+    }
+
+    #[test]
+    fn every_changed_field_is_told_and_drift_names_the_first() {
+        let desired = json!({"a": {"b": 1, "c": [1, 2]}, "d": "x", "e": {}, "f": 1});
+        let live = json!({"a": {"b": 2, "c": [1]}, "d": "x", "other": true});
+        let found = field_changes(&desired, &live);
+        let paths: Vec<&str> = found.iter().map(|change| change.path.as_str()).collect();
+        assert_eq!(paths, ["a.b", "a.c", "f"]);
+        assert_eq!((found[0].before.clone(), found[2].before.clone()), (Some(json!(2)), None));
+        assert_eq!(drift(&desired, &live).as_deref(), Some("a.b"));
+        assert_eq!(field_changes(&desired, &desired), []);
+    }
+
+    #[test]
+    fn what_others_write_is_no_part_of_ours() {
+        let desired = json!({"spec": {"list": [{"name": "x"}], "n": 1}});
+        let live = json!({"spec": {"list": [{"name": "x", "default": true}], "n": 2}, "status": {"ready": 1}});
+        assert_eq!(managed_part(&desired, &live), json!({"spec": {"list": [{"name": "x"}], "n": 2}}));
     }
 
     #[test]

@@ -12,9 +12,11 @@ mod drift;
 mod leftovers;
 pub mod parse;
 pub mod preflight;
+mod present;
 
-pub use drift::{ObjectKey, drift};
+pub use drift::{FieldChange, ObjectKey, drift, field_changes, managed_part};
 pub use leftovers::{INSTALLERS, foreign_manifest};
+pub use present::Present;
 
 /// Everything that a run knows before it plans.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! Keys are ECDSA P-256. A leaf's key is made on the host that uses it; only the signing request travels.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub use inspect::{CertificateFacts, authority_key_id, inspect};
 pub use kubeconfig::{certificate_in_kubeconfig, kubeconfig};
 pub use leaf::{request, sign};
 pub use shortfall::{Issuer, shortfall};
+
+/// How long a leaf is valid: a year, as Kubernetes' own tools have it.
+pub const LEAF_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Who signs a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, node};
-use crate::component::{ClusterPart, Input};
+use super::{Plan, Scope, node};
+use crate::component::{self, ClusterPart, Input};
 use crate::event::Phase;
 use crate::facts::{ClusterFacts, ObjectKey, drift};
+use crate::inventory::Host;
 use crate::known::{names, paths};
 use crate::step::{ApplyObjects, AwaitNode, AwaitServiceName, AwaitWorkloads, Step, Workload, shortfall};
 use serde_json::Value;
 
 /// Adds the tasks. Those in the API go to one master: the one whose API server answered, else the first by name. After
 /// the install no master is special: any would do.
-pub(super) fn add(plan: &mut Plan, input: &Input<'_>, part: ClusterPart) {
+pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope) -> anyhow::Result<()> {
     let cluster = input.observed.cluster.as_ref();
     let first = input.inventory.masters().find(|master| input.observed.host(&master.name).is_some());
     let Some(lead) = cluster.map(|facts| facts.seen_from.clone()).or(first.map(|host| host.name.clone())) else {
-        return;
+        return Ok(());
     };
+    let part = if scope.is_whole(input) { component::cluster_parts(input)? } else { ClusterPart::default() };
     let hosts_change = !plan.tasks.is_empty();
     let objects: Vec<(Value, String)> = part
         .objects
@@ -32,7 +34,8 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, part: ClusterPart) {
         let step = Step::ApplyObjects(ApplyObjects { purpose, kubeconfig, objects });
         applied = Some(plan.push(&lead, Phase::Cluster, Vec::new(), step));
     }
-    for host in input.inventory.hosts.values() {
+    let chosen = |host: &&Host| scope.takes(&host.name) && input.observed.host(&host.name).is_some();
+    for host in input.inventory.hosts.values().filter(chosen) {
         let found = cluster.and_then(|facts| facts.nodes.get(&host.name));
         if let Some(step) = node::update(input, host, found) {
             plan.push(&lead, Phase::Nodes, Vec::new(), Step::UpdateNode(step));
@@ -40,26 +43,29 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, part: ClusterPart) {
     }
     let after: Vec<usize> = applied.into_iter().collect();
     let changed = hosts_of(plan, |phase| phase <= Phase::ControlPlane);
-    for host in input.inventory.hosts.values() {
+    for host in input.inventory.hosts.values().filter(chosen) {
         let ready = cluster.and_then(|facts| facts.nodes.get(&host.name)).is_some_and(|node| node.ready);
         if !ready || changed.contains(&host.name) {
             plan.push(&host.name, Phase::Nodes, after.clone(), Step::AwaitNode(AwaitNode { node: host.name.clone() }));
         }
     }
     verify(plan, input, &lead, &part.workloads, hosts_change || applied.is_some());
+    Ok(())
 }
 
 fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], changes: bool) {
     let cluster = input.observed.cluster.as_ref();
+    let gone = |host: &&String| cluster.and_then(|facts| facts.nodes.get(*host)).is_some_and(|node| !node.ready);
+    let absent = plan.skipped.keys().filter(gone).count() as u64;
     let incomplete = |workload: &&Workload| {
         let found = cluster.and_then(|facts| facts.objects.get(&workload.key()));
-        changes || found.is_none_or(|object| shortfall(object).is_some())
+        changes || found.is_none_or(|object| shortfall(object, absent).is_some())
     };
     let workloads: Vec<Workload> = wanted.iter().filter(incomplete).cloned().collect();
     let mut after = Vec::new();
     if !workloads.is_empty() {
         let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
-        let step = Step::AwaitWorkloads(AwaitWorkloads { kubeconfig, workloads });
+        let step = Step::AwaitWorkloads(AwaitWorkloads { kubeconfig, workloads, absent });
         after.push(plan.push(lead, Phase::Verify, Vec::new(), step));
     }
     for host in hosts_of(plan, |phase| phase < Phase::Verify) {

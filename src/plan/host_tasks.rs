@@ -112,7 +112,7 @@ fn readers<'a>(part: &HostPart, paths: impl Iterator<Item = &'a str>) -> Vec<Str
 }
 
 /// Where a certificate is: facts go by it.
-fn path_of(spec: &CertificateSpec) -> &str {
+pub(super) fn path_of(spec: &CertificateSpec) -> &str {
     match &spec.output {
         pki::Output::Files { certificate, .. } => certificate,
         pki::Output::Kubeconfig { path, .. } => path,

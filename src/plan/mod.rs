@@ -1,20 +1,33 @@
 //! From what should be and what is to what will be done. Pure: no I/O, no clock, no randomness; same input, same bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Phase;
 use crate::step::Step;
 
+mod basis;
+mod changes;
 mod cluster_tasks;
+mod estimate;
 mod explain;
 mod host_tasks;
 mod node;
 mod safety;
+mod saved;
+mod scope;
 
-pub use explain::explain;
+pub use basis::{Basis, Difference, basis};
+pub use changes::{Before, Change, Contents, FileChange, changes, contents_wanted};
+pub use estimate::{Measured, estimate};
+pub use explain::{Detail, View, explain, explain_beside};
 pub use safety::Problem;
+pub use saved::{FORMAT, Origin, Saved};
+pub use scope::{Scope, select};
 
 use crate::component::{self, HostInput, Input};
+use crate::facts::Observation;
 use crate::inventory::Host;
 
 /// Number of a task in its plan.
@@ -46,6 +59,12 @@ pub struct Plan {
     pub tasks: Vec<Task>,
     /// What the operator should know and need not act on.
     pub warnings: Vec<String>,
+    /// What the choice of hosts leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// Hosts that do not answer and are left out on purpose, and why they do not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub skipped: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -60,6 +79,19 @@ impl Plan {
         hosts.sort_unstable();
         hosts.dedup();
         hosts
+    }
+
+    /// The hosts and nodes that are not as they should be, each with something to do for itself.
+    pub fn concerned(&self) -> BTreeSet<&str> {
+        self.tasks
+            .iter()
+            .filter_map(|task| match &task.step {
+                Step::ApplyObjects(_) => None,
+                Step::UpdateNode(step) => Some(step.node.as_str()),
+                _ if task.phase == Phase::Verify => None,
+                _ => Some(task.host.as_str()),
+            })
+            .collect()
     }
 
     /// A plan of one step.
@@ -79,30 +111,42 @@ impl Plan {
 /// Plans what makes the cluster what the inventory says, or lists everything that forbids it. `now` is Unix time in
 /// seconds, for the validity of certificates.
 pub fn plan(input: &Input<'_>, now: i64) -> Result<Plan, Vec<Problem>> {
-    let problems = safety::problems(input);
+    plan_within(input, &Scope::default(), now)
+}
+
+/// The same for some of the hosts. What concerns the whole cluster is left out then, unless the cluster is not there yet.
+pub fn plan_within(input: &Input<'_>, scope: &Scope, now: i64) -> Result<Plan, Vec<Problem>> {
+    let problems = safety::problems(input, scope);
     if !problems.is_empty() {
         return Err(problems);
     }
-    make(input, now)
+    make(input, scope, now)
         .map_err(|error| vec![Problem::of_cluster(format!("{error:#}"), "this is a defect; please report it")])
 }
 
-fn make(input: &Input<'_>, now: i64) -> anyhow::Result<Plan> {
+fn make(input: &Input<'_>, scope: &Scope, now: i64) -> anyhow::Result<Plan> {
     let mut plan = Plan {
         cluster: input.inventory.cluster.clone(),
         release: input.release.version.clone(),
         warnings: safety::warnings(input),
+        left_out: scope.left_out(input),
         ..Plan::default()
     };
     let masters: Vec<&Host> = input.inventory.masters().collect();
     let validity = host_tasks::Validity::of(input.public, now);
-    for host in input.inventory.hosts.values() {
-        if let Some(facts) = input.observed.host(&host.name) {
-            let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
-            let part = component::host_parts(&host_input)?;
-            host_tasks::add(&mut plan, &host_input, part, &validity);
+    for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
+        match input.observed.hosts.get(&host.name) {
+            Some(Observation::Seen(facts)) => {
+                let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
+                let part = component::host_parts(&host_input)?;
+                host_tasks::add(&mut plan, &host_input, part, &validity);
+            }
+            Some(Observation::Unseen { reason }) => {
+                plan.skipped.insert(host.name.clone(), reason.clone());
+            }
+            None => {}
         }
     }
-    cluster_tasks::add(&mut plan, input, component::cluster_parts(input)?);
+    cluster_tasks::add(&mut plan, input, scope)?;
     Ok(plan)
 }

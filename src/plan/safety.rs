@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Scope;
 use crate::component::{HostInput, Input, initial_cluster};
 use crate::facts::{HostFacts, Observation, foreign_manifest, parse};
 use crate::inventory::{self, Host, Role};
@@ -39,16 +40,18 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that forbids the run.
-pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
+pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
     let mut found = Vec::new();
     let masters: Vec<&Host> = input.inventory.masters().collect();
     let wanted = Wanted::of(input, &masters);
-    for host in input.inventory.hosts.values() {
+    let skips = scope.skip_unreachable && !is_incomplete(input);
+    for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
         let mut add = |message: String, fix: String| found.push(Problem { host: host.name.clone(), message, fix });
         match input.observed.hosts.get(&host.name) {
             Some(Observation::Seen(facts)) => {
                 machine(&HostInput { cluster: *input, host, facts, masters: &masters }, &wanted, &mut add);
             }
+            Some(Observation::Unseen { .. }) if skips => {}
             Some(Observation::Unseen { reason }) => {
                 // The line begins with the host's name anyway, and the host's own words may be several lines.
                 let reason = reason.strip_prefix(&format!("{}: ", host.name)).unwrap_or(reason);
@@ -60,7 +63,8 @@ pub(super) fn problems(input: &Input<'_>) -> Vec<Problem> {
             None => add("it was not looked at".to_string(), "run the command again".to_string()),
         }
     }
-    found.extend(members(input));
+    found.extend(members(input).into_iter().filter(|problem| scope.takes(&problem.host)));
+    found.extend(choice(input, scope));
     found
 }
 
@@ -83,6 +87,40 @@ impl Wanted {
             initial_cluster: initial_cluster(masters),
         }
     }
+}
+
+/// The cluster does not answer, and some master has no data of etcd yet or cannot be seen: it may be about to be made.
+fn is_incomplete(input: &Input<'_>) -> bool {
+    let has_data = |master: &Host| input.observed.host(&master.name).is_some_and(|facts| facts.etcd_data);
+    input.observed.cluster.is_none() && !input.inventory.masters().all(has_data)
+}
+
+/// What the choice of hosts, or of leaving some out, may not do.
+fn choice(input: &Input<'_>, scope: &Scope) -> Option<Problem> {
+    let masters: Vec<&Host> = input.inventory.masters().collect();
+    let seen = masters.iter().filter(|master| input.observed.host(&master.name).is_some()).count();
+    if scope.skip_unreachable && seen * 2 <= masters.len() {
+        return Some(Problem::of_cluster(
+            format!("{seen} of {} masters answer, which is no majority; the others cannot be left out", masters.len()),
+            "make more masters reachable",
+        ));
+    }
+    let chosen = scope.only.as_ref()?;
+    let left: Vec<&str> =
+        masters.iter().map(|master| master.name.as_str()).filter(|name| !chosen.contains(*name)).collect();
+    if is_incomplete(input) && !left.is_empty() {
+        return Some(Problem::of_cluster(
+            format!("the cluster is not there yet, and its masters {} are left out", left.join(", ")),
+            "choose all masters for the first run, such as --only masters",
+        ));
+    }
+    if input.observed.cluster.is_none() && left.len() == masters.len() {
+        return Some(Problem::of_cluster(
+            "no API server answers, so that no node can join",
+            "mend the masters first: barque apply --only masters",
+        ));
+    }
+    None
 }
 
 /// What the operator should know.

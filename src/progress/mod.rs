@@ -24,7 +24,7 @@ pub use recorder::Recorder;
 pub use summary::summary;
 pub use table::table;
 pub use tee::Tee;
-pub use words::duration;
+pub use words::{about, duration};
 
 /// How a run shows what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

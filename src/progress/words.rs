@@ -20,7 +20,7 @@ pub(super) fn whole_seconds(seconds: u64) -> String {
 }
 
 /// An estimate, no more exact than it is: `about 7 s`, `about 35 s`, `about 3 min`.
-pub(super) fn about(seconds: u64) -> String {
+pub fn about(seconds: u64) -> String {
     match seconds {
         0..20 => format!("about {} s", seconds.max(1)),
         20..100 => format!("about {} s", seconds.div_ceil(5) * 5),

@@ -18,6 +18,13 @@ pub struct AwaitWorkloads {
     pub kubeconfig: String,
     /// What must be complete.
     pub workloads: Vec<Workload>,
+    /// Nodes that are away and were left out on purpose: what should run there does not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A Deployment or DaemonSet.
@@ -63,7 +70,7 @@ impl AwaitWorkloads {
             let key = workload.key();
             wait::until(machine, &key.to_string(), LIMIT, || async {
                 let object = api.get(&key).await?.with_context(|| format!("{key} is not there"))?;
-                let missing = shortfall(&object);
+                let missing = shortfall(&object, self.absent);
                 ensure!(missing.is_none(), "{key}: {}", missing.unwrap_or_default());
                 Ok(())
             })
@@ -73,8 +80,8 @@ impl AwaitWorkloads {
     }
 }
 
-/// What a Deployment or DaemonSet still lacks; none if it is complete.
-pub fn shortfall(object: &Value) -> Option<String> {
+/// What a Deployment or DaemonSet still lacks; none if it is complete. `absent` nodes are away and do not count.
+pub fn shortfall(object: &Value, absent: u64) -> Option<String> {
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
     if number("/status/observedGeneration") < number("/metadata/generation") {
         return Some("its controller has not seen the latest change".to_string());
@@ -90,6 +97,7 @@ pub fn shortfall(object: &Value) -> Option<String> {
     if wanted == 0 {
         return Some("nothing is scheduled yet".to_string());
     }
+    let wanted = wanted.saturating_sub_unsigned(absent).max(1);
     (updated < wanted || available < wanted).then(|| format!("{} of {wanted} available", available.min(updated)))
 }
 
@@ -102,22 +110,23 @@ mod tests {
     fn an_old_generation_s_health_does_not_count() {
         let object = json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": {
             "observedGeneration": 1, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}});
-        assert!(shortfall(&object).unwrap().contains("latest change"));
+        assert!(shortfall(&object, 0).unwrap().contains("latest change"));
     }
 
     #[test]
     fn every_node_must_have_the_updated_pod() {
         let mut object = json!({"kind": "DaemonSet", "metadata": {"generation": 1}, "status": {
             "observedGeneration": 1, "desiredNumberScheduled": 4, "updatedNumberScheduled": 3, "numberAvailable": 4}});
-        assert_eq!(shortfall(&object).as_deref(), Some("3 of 4 available"));
+        assert_eq!(shortfall(&object, 0).as_deref(), Some("3 of 4 available"));
+        assert_eq!(shortfall(&object, 1), None, "one is away on purpose");
         object["status"]["updatedNumberScheduled"] = 4.into();
-        assert_eq!(shortfall(&object), None);
+        assert_eq!(shortfall(&object, 0), None);
     }
 
     #[test]
     fn a_deployment_counts_replicas() {
         let object = json!({"kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 2},
             "status": {"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 1}});
-        assert_eq!(shortfall(&object).as_deref(), Some("1 of 2 available"));
+        assert_eq!(shortfall(&object, 0).as_deref(), Some("1 of 2 available"));
     }
 }

@@ -54,18 +54,23 @@ pub enum LogSource {
 }
 
 macro_rules! each_step {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident = $kind:literal),* $(,)?) => {
         /// One change or one wait on one host.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "step", rename_all = "kebab-case")]
+        #[serde(tag = "step")]
         pub enum Step {
-            $(#[allow(missing_docs)] $name($name),)*
+            $(#[allow(missing_docs)] #[serde(rename = $kind)] $name($name),)*
         }
 
         impl Step {
             /// A few words that name it, such as `import image barque:v1.37.2`.
             pub fn title(&self) -> String {
                 match self { $(Step::$name(step) => step.title(),)* }
+            }
+
+            /// Its kind, as JSON has it, such as `import-image`.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Step::$name(_) => $kind,)* }
             }
 
             /// What exactly it does, one line each.
@@ -99,22 +104,22 @@ macro_rules! each_step {
 }
 
 each_step!(
-    PrepareKernel,
-    SetSwap,
-    WriteFiles,
-    FetchLayers,
-    UnpackRelease,
-    StartUnit,
-    ImportImage,
-    IssueCertificates,
-    AwaitEtcd,
-    AwaitApiServer,
-    ApplyObjects,
-    UpdateNode,
-    AwaitNode,
-    AwaitWorkloads,
-    AwaitServiceName,
-    RunProbePod,
+    PrepareKernel = "prepare-kernel",
+    SetSwap = "set-swap",
+    WriteFiles = "write-files",
+    FetchLayers = "fetch-layers",
+    UnpackRelease = "unpack-release",
+    StartUnit = "start-unit",
+    ImportImage = "import-image",
+    IssueCertificates = "issue-certificates",
+    AwaitEtcd = "await-etcd",
+    AwaitApiServer = "await-api-server",
+    ApplyObjects = "apply-objects",
+    UpdateNode = "update-node",
+    AwaitNode = "await-node",
+    AwaitWorkloads = "await-workloads",
+    AwaitServiceName = "await-service-name",
+    RunProbePod = "run-probe-pod",
 );
 
 /// Changed if `changed`.

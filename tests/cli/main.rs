@@ -6,6 +6,7 @@ mod doctor;
 #[allow(dead_code, reason = "tests/apply_on_fakes uses the rest")]
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod plans;
 #[path = "../fakes/sshd.rs"]
 mod sshd;
 

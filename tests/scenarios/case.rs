@@ -1,9 +1,10 @@
 //! One file, one case: a head in YAML, a line `---`, and the text that must come out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use barque::facts::{Observation, Observed};
-use barque::plan::{Plan, Problem, explain, plan};
+use barque::facts::{Observation, Observed, Present};
+use barque::plan::{Detail, Plan, Problem, Scope, View, explain, explain_beside, plan, plan_within, select};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,6 +27,18 @@ struct Head {
     /// Every detail of each step.
     #[serde(default)]
     verbose: bool,
+    /// Contents too.
+    #[serde(default)]
+    diff: bool,
+    /// What is in files, by host and path.
+    #[serde(default)]
+    contents: BTreeMap<String, BTreeMap<String, String>>,
+    /// Hosts that are chosen, as `--only` takes them.
+    #[serde(default)]
+    only: Vec<String>,
+    /// As the option.
+    #[serde(default)]
+    skip_unreachable: bool,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +99,28 @@ fn outcome(head: &Head) -> Result<String, String> {
     merge(&mut value, &head.patch);
     let observed: Observed =
         serde_json::from_value(value).map_err(|error| format!("the patch fits nothing: {error}"))?;
-    Ok(without_sizes(&answer(plan(&desired.input(&observed), NOW), head.verbose)))
+    let only = if head.only.is_empty() { None } else { Some(select(&desired.inventory, &head.only)?) };
+    let scope = Scope { only, skip_unreachable: head.skip_unreachable };
+    let detail = match (head.diff, head.verbose) {
+        (true, _) => Detail::Diff,
+        (false, true) => Detail::Listed,
+        (false, false) => Detail::Brief,
+    };
+    let present = |(path, text): (&String, &String)| (path.clone(), Present::of(text.clone().into_bytes()));
+    let contents = head.contents.iter().map(|(host, files)| (host.clone(), files.iter().map(present).collect()));
+    let contents = contents.collect();
+    let view = View { observed: Some(&observed), contents: &contents, detail, takes: None };
+    let text = match plan_within(&desired.input(&observed), &scope, NOW) {
+        Ok(plan) => explain_beside(&plan, view),
+        Err(problems) => answer(Err(problems), false),
+    };
+    Ok(without_sizes(&text))
 }
 
-/// How long a file is, says its snapshot in `tests/snapshots`; here it would change with every template.
+/// How long a new file is, says its snapshot in `tests/snapshots`; here it would change with every template.
 fn without_sizes(text: &str) -> String {
-    let lines = text.lines().map(|line| match (line.split_once(" ("), line.split_once(" bytes")) {
-        (Some((path, _)), Some((_, rest))) => format!("{path} (… bytes{rest}\n"),
+    let lines = text.lines().map(|line| match (line.split_once(" ("), line.split_once(" lines, mode")) {
+        (Some((path, _)), Some((_, rest))) => format!("{path} (… lines, mode{rest}\n"),
         _ => format!("{line}\n"),
     });
     lines.collect()
