@@ -8,12 +8,14 @@ mod collect_cluster;
 mod contents;
 mod examine;
 mod examiner;
+mod lock;
 mod logs;
 mod process;
 mod protocol;
 mod serve;
 mod session;
 
+pub use lock::{Holder, SILENCE};
 pub use process::Processes;
 pub use protocol::Look;
 pub use serve::{Edges, serve};

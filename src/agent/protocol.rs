@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::lock::Holder;
 use crate::event::Outcome;
 use crate::facts::preflight::{Link, Listen, Preflight, Probe, Questions, SyncTimes};
 use crate::facts::{ClusterFacts, HostFacts, Present};
@@ -42,6 +43,16 @@ pub(super) enum Request {
     Probe(Probe),
     /// Report what is in these files.
     Read(Vec<String>),
+    /// Take the cluster's lock on this master and hold it until the channel ends.
+    Lock(Holder),
+    /// Who holds the cluster's lock?
+    Holder,
+    /// The operator is there. Has no answer.
+    Alive,
+    /// Append a line to the history of runs.
+    Remember(String),
+    /// Report the history of runs.
+    Recall,
     /// Run a step.
     Run(Box<Step>),
     /// Answer to `Reply::Sign`: leaf and authority, both PEM.
@@ -72,6 +83,10 @@ pub(super) enum Reply {
     Probed(BTreeMap<String, Link>),
     /// Files' contents, by path.
     Contents(BTreeMap<String, Present>),
+    /// The lock's holder, if that is somebody else than who asked.
+    Locked(Option<Holder>),
+    /// The history, a line each run.
+    History(String),
     /// What the step waits for or does.
     Progress { detail: String, done: u64, total: u64 },
     /// Certificates, please.
@@ -86,6 +101,21 @@ pub(super) enum Reply {
     Failed { error: String, log: Vec<String> },
 }
 
+/// How `Request::Alive` looks on the wire: it may come at any time, also inside of a blob.
+const ALIVE: &[u8] = b"\"alive\"";
+/// How every `Request::Lock` begins.
+const LOCK: &[u8] = b"{\"lock\":";
+
+/// It only says that the operator is there.
+pub(super) fn is_alive(frame: &Frame) -> bool {
+    matches!(frame, Frame::Message(bytes) if bytes == ALIVE)
+}
+
+/// It asks for the lock.
+pub(super) fn is_lock(frame: &Frame) -> bool {
+    matches!(frame, Frame::Message(bytes) if bytes.starts_with(LOCK))
+}
+
 /// A message as a frame.
 pub(super) fn encode(message: &impl Serialize) -> anyhow::Result<Frame> {
     Ok(Frame::Message(serde_json::to_vec(message)?))
@@ -96,5 +126,18 @@ pub(super) fn decode<T: DeserializeOwned>(frame: &Frame) -> anyhow::Result<T> {
     match frame {
         Frame::Message(bytes) => Ok(serde_json::from_slice(bytes)?),
         _ => anyhow::bail!("a chunk came where a message was due"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_life_and_the_lock_are_known_by_their_bytes() {
+        let alive = encode(&Request::Alive).unwrap();
+        let lock = encode(&Request::Lock(Holder::default())).unwrap();
+        assert!(is_alive(&alive) && !is_alive(&lock) && is_lock(&lock) && !is_lock(&alive));
+        assert!(!is_alive(&encode(&Request::Holder).unwrap()) && !is_alive(&Frame::End));
     }
 }

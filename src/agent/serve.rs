@@ -1,6 +1,7 @@
 //! The agent's loop: requests in, replies out, until the channel ends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
@@ -9,12 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 
-use super::protocol::{Reply, Request, decode, encode};
-use super::{collect, collect_cluster, contents, examine, logs};
+use super::protocol::{Reply, Request, decode, encode, is_alive, is_lock};
+use super::{SILENCE, collect, collect_cluster, contents, examine, lock, logs};
 use crate::cluster::Access;
+use crate::event::Outcome;
+use crate::known::paths;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
 use crate::step::{Machine, Operator, Runner, Signed};
+use crate::store::bounded;
 use crate::wire::{Frame, read_frame, write_frame};
 
 /// What the agent works on: this machine, or a fake one.
@@ -36,7 +40,7 @@ pub async fn serve(
     writer: Writer,
 ) -> anyhow::Result<()> {
     let (sender, receiver) = mpsc::channel(4);
-    let ended = tokio::spawn(read_all(reader, sender));
+    let ended = tokio::spawn(read_all(reader, sender, SILENCE));
     let remote = Remote { writer: Mutex::new(writer), inbox: Mutex::new(receiver) };
     tokio::select! {
         // The channel's end wins over a running step.
@@ -46,8 +50,23 @@ pub async fn serve(
     }
 }
 
-async fn read_all(mut reader: impl AsyncRead + Send + Unpin, sender: mpsc::Sender<Frame>) -> anyhow::Result<()> {
-    while let Some(frame) = read_frame(&mut reader).await? {
+async fn read_all(
+    mut reader: impl AsyncRead + Send + Unpin,
+    sender: mpsc::Sender<Frame>,
+    silence: Duration,
+) -> anyhow::Result<()> {
+    let mut holds_lock = false;
+    loop {
+        let frame = match holds_lock {
+            // Who waits for this machine to take what it sent is there; only silence counts.
+            true => tokio::time::timeout(silence, read_frame(&mut reader)).await.context("the operator fell silent")?,
+            false => read_frame(&mut reader).await,
+        };
+        let Some(frame) = frame? else { break };
+        if is_alive(&frame) {
+            continue;
+        }
+        holds_lock |= is_lock(&frame);
         if sender.send(frame).await.is_err() {
             break;
         }
@@ -62,6 +81,7 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
         access: edges.access.as_ref(),
         operator: remote,
     };
+    let mut held = None;
     // They close with the channel.
     let mut listeners = examine::Listeners::default();
     loop {
@@ -78,6 +98,21 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
             Request::Listen(listen) => answer(listeners.open(&listen).await.map(Reply::Listening)),
             Request::Probe(probe) => answer(examine::probe(&machine, &probe).await.map(Reply::Probed)),
             Request::Read(paths) => Reply::Contents(contents::read(&machine, &paths)),
+            Request::Lock(holder) => match lock::take(&machine, holder).await {
+                Ok(Ok(taken)) => {
+                    held = Some(taken);
+                    Reply::Locked(None)
+                }
+                Ok(Err(other)) => Reply::Locked(Some(other)),
+                Err(error) => answer(Err(error)),
+            },
+            Request::Holder => Reply::Locked(lock::holder(&machine)),
+            Request::Alive => continue,
+            Request::Remember(line) => {
+                let path = machine.path(paths::HISTORY);
+                answer(bounded::append(&path, &line).map(|()| Reply::Done(Outcome::Changed)))
+            }
+            Request::Recall => Reply::History(bounded::read(&machine.path(paths::HISTORY))),
             Request::Run(step) => match step.run(&machine).await {
                 Ok(outcome) => Reply::Done(outcome),
                 Err(error) => {
@@ -88,6 +123,7 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
             Request::Signed(_) | Request::Secret(_) | Request::Refused(_) => bail!("an answer came without a question"),
         };
         remote.send(&reply).await?;
+        let _ = &held;
     }
 }
 
@@ -159,5 +195,48 @@ impl Operator for Remote {
     async fn progress(&self, detail: &str, done: u64, total: u64) {
         // If the channel is gone, the loop ends by itself; progress is no reason to fail.
         let _ = self.send(&Reply::Progress { detail: detail.to_string(), done, total }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lock::Holder;
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    async fn write(writer: &mut (impl AsyncWrite + Unpin), request: &Request) {
+        write_frame(writer, &encode(request).unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_holds_the_lock_and_falls_silent_is_given_up() {
+        let (mut operator, agent) = tokio::io::duplex(1 << 16);
+        let (sender, mut inbox) = mpsc::channel(4);
+        let reading = tokio::spawn(read_all(agent, sender, SHORT));
+        write(&mut operator, &Request::Lock(Holder::default())).await;
+        assert!(is_lock(&inbox.recv().await.unwrap()));
+        // Signs of life keep it, and nobody else hears of them.
+        for _ in 0..5 {
+            tokio::time::sleep(SHORT / 3).await;
+            write(&mut operator, &Request::Alive).await;
+        }
+        write(&mut operator, &Request::Holder).await;
+        assert!(matches!(decode::<Request>(&inbox.recv().await.unwrap()).unwrap(), Request::Holder));
+        let error = reading.await.unwrap().unwrap_err();
+        assert!(format!("{error:#}").contains("fell silent"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn who_holds_no_lock_may_be_silent() {
+        let (mut operator, agent) = tokio::io::duplex(1 << 16);
+        let (sender, mut inbox) = mpsc::channel(4);
+        let reading = tokio::spawn(read_all(agent, sender, SHORT));
+        write(&mut operator, &Request::Holder).await;
+        inbox.recv().await.unwrap();
+        tokio::time::sleep(SHORT * 2).await;
+        assert!(!reading.is_finished());
+        drop(operator);
+        reading.await.unwrap().unwrap();
     }
 }

@@ -1,14 +1,18 @@
 //! The operator's end of one channel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
+use super::lock::{Holder, PULSE};
 use super::protocol::{Look, Reply, Request, decode, encode};
 use crate::event::Outcome;
 use crate::facts::{ClusterFacts, HostFacts, Present};
@@ -42,13 +46,25 @@ pub enum StepFailure {
 
 /// A channel with an agent behind it.
 pub struct Session {
-    connection: Connection,
+    reader: Box<dyn AsyncRead + Send + Unpin>,
+    writer: Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>,
+    /// Signs of life for an agent that holds the lock.
+    pulse: Option<JoinHandle<()>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.abort();
+        }
+    }
 }
 
 impl Session {
     /// Speaks over a connection.
     pub fn new(connection: Connection) -> Session {
-        Session { connection }
+        let Connection { reader, writer } = connection;
+        Session { reader, writer: Arc::new(Mutex::new(writer)), pulse: None }
     }
 
     /// The host's facts.
@@ -83,6 +99,57 @@ impl Session {
         }
     }
 
+    /// Takes the cluster's lock on this master, to be held as long as this session lives; or answers who holds it.
+    pub async fn lock(&mut self, holder: &Holder) -> anyhow::Result<Option<Holder>> {
+        self.send(&Request::Lock(holder.clone())).await?;
+        let answer = self.locked().await?;
+        if answer.is_none() && self.pulse.is_none() {
+            let (writer, alive) = (self.writer.clone(), encode(&Request::Alive)?);
+            self.pulse = Some(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(PULSE).await;
+                    if write_frame(&mut *writer.lock().await, &alive).await.is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+        Ok(answer)
+    }
+
+    /// Who holds the cluster's lock on this master.
+    pub async fn holder(&mut self) -> anyhow::Result<Option<Holder>> {
+        self.send(&Request::Holder).await?;
+        self.locked().await
+    }
+
+    async fn locked(&mut self) -> anyhow::Result<Option<Holder>> {
+        match self.receive().await? {
+            Reply::Locked(holder) => Ok(holder),
+            Reply::Failed { error, .. } => bail!("{error}"),
+            _ => bail!("the agent answered something else than a holder"),
+        }
+    }
+
+    /// Appends a line to the history that this master keeps.
+    pub async fn remember(&mut self, line: &str) -> anyhow::Result<()> {
+        self.send(&Request::Remember(line.to_string())).await?;
+        match self.receive().await? {
+            Reply::Done(_) => Ok(()),
+            Reply::Failed { error, .. } => bail!("{error}"),
+            _ => bail!("the agent answered something else"),
+        }
+    }
+
+    /// The history that this master keeps, a line each run.
+    pub async fn recall(&mut self) -> anyhow::Result<String> {
+        self.send(&Request::Recall).await?;
+        match self.receive().await? {
+            Reply::History(text) => Ok(text),
+            _ => bail!("the agent answered something else than a history"),
+        }
+    }
+
     /// Runs a step to its end, giving it what it asks for.
     pub async fn run(&mut self, step: &Step, supplier: &dyn Supplier) -> Result<Outcome, StepFailure> {
         self.drive(step, supplier).await.unwrap_or_else(|error| Err(StepFailure::Channel(error)))
@@ -107,7 +174,7 @@ impl Session {
                     Ok((source, size)) => self.stream(source, offset, size, supplier).await?,
                     Err(error) => self.answer(Err(error)).await?,
                 },
-                _ => bail!("the agent answered facts to a step"),
+                _ => bail!("the agent answered something else to a step"),
             }
         }
     }
@@ -132,22 +199,22 @@ impl Session {
             if count == 0 {
                 break;
             }
-            write_frame(&mut self.connection.writer, &Frame::Chunk(buffer[..count].to_vec())).await?;
+            write_frame(&mut *self.writer.lock().await, &Frame::Chunk(buffer[..count].to_vec())).await?;
             done += count as u64;
             if told.elapsed().as_millis() > 100 {
                 supplier.progress("sending", done, size);
                 told = Instant::now();
             }
         }
-        write_frame(&mut self.connection.writer, &Frame::End).await
+        write_frame(&mut *self.writer.lock().await, &Frame::End).await
     }
 
     pub(super) async fn send(&mut self, request: &Request) -> anyhow::Result<()> {
-        write_frame(&mut self.connection.writer, &encode(request)?).await.context("sending to the agent")
+        write_frame(&mut *self.writer.lock().await, &encode(request)?).await.context("sending to the agent")
     }
 
     pub(super) async fn receive(&mut self) -> anyhow::Result<Reply> {
-        let frame = read_frame(&mut self.connection.reader).await.context("reading from the agent")?;
+        let frame = read_frame(&mut self.reader).await.context("reading from the agent")?;
         decode(&frame.context("the connection ended")?)
     }
 }

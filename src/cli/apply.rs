@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use serde_json::json;
@@ -10,6 +10,7 @@ use serde_json::json;
 use super::chosen::Chosen;
 use super::context::{Context, Purpose};
 use super::nodes::nodes;
+use super::record::{self, Record};
 use super::view::Shown;
 use super::{Common, approval, measured, saved, say, tell};
 use crate::engine::{self, Report};
@@ -18,7 +19,7 @@ use crate::event::{Phase, Sink};
 use crate::facts::Observed;
 use crate::inventory::Inventory;
 use crate::known::paths;
-use crate::plan::{Plan, explain};
+use crate::plan::{Detail, Plan, Saved, explain};
 use crate::progress::{self, Recorder, Tee};
 use crate::step::{RunProbePod, Step};
 
@@ -74,48 +75,64 @@ impl Apply {
         if let (Some(path), Some(saved)) = (&self.file, &saved) {
             saved::check_origin(path, saved, &context)?;
         }
-        let observed = context.observe().await?;
-        let mut plan = context.plan_at_most(&observed, self.chosen.count())?;
-        if let (Some(path), Some(saved)) = (&self.file, saved) {
-            saved::check_basis(path, &saved.basis, &context.basis(&observed)?)?;
-            plan = saved.plan;
-        }
+        let mut observed = context.observe().await?;
+        let mut plan = self.decide(&mut context, &observed, saved.as_ref())?;
         engine::admin_kubeconfig(&context.store, &context.vault, &context.inventory)?;
         if plan.is_empty() {
             self.say(&explain(&plan, false));
             return if proof == Proof::Pod { self.finish(&context, &observed, &plan) } else { left(&plan) };
         }
+        let holder = record::holder("apply")?;
+        let masters = context.masters();
+        context.fleet.lock(&masters, &holder).await?;
+        // Another run may have ended between our look and our lock.
+        observed = context.observe().await?;
+        plan = self.decide(&mut context, &observed, saved.as_ref())?;
+        let shown = Shown::fetch(&mut context, &plan, &observed).await;
         if !self.yes && self.file.is_none() {
-            let shown = Shown::fetch(&mut context, &plan, &observed).await;
             approval::ask(&plan, &observed, &shown)?;
         }
+        let mut record = Record::begun(&holder, &plan, &shown.text(&plan, &observed, Detail::Brief));
+        record.keep(&mut context).await?;
         let journal = context.store.journal()?;
         let begun = json!({"run": "apply", "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
         journal.append(SystemTime::now(), &begun)?;
+        let started = Instant::now();
         let report = engine::run(&mut context.fleet, &plan, context.vault.clone(), interrupted()).await;
         let events = recorder.events();
         tell(&progress::summary(&events));
-        let outcome = match (report.interrupted, report.failures.is_empty()) {
-            (true, _) => "interrupted",
-            (false, true) => "done",
-            (false, false) => "failed",
-        };
+        let proved = self.prove(&mut context, &report, proof).await;
+        record.end(&report, proved.is_ok(), started.elapsed().as_millis() as u64);
+        let measured = measured::of_run(&plan, &events);
         let failures: Vec<String> =
             report.failures.iter().map(|failure| format!("{}: {}", failure.host, failure.step)).collect();
-        let measured = measured::of_run(&plan, &events);
-        let ended = json!({"run": "apply", "outcome": outcome, "changed": report.changed, "failures": failures,
+        let ended = json!({"run": "apply", "outcome": record.result, "changed": report.changed, "failures": failures,
             "measured": measured});
         journal.append(SystemTime::now(), &ended)?;
         journal.finish()?;
-        check(&report, &context)?;
+        record.keep(&mut context).await?;
+        self.finish(&context, &proved?, &plan)
+    }
+
+    /// What is to be run: what a saved plan says, if everything is as it was, or what must be done now.
+    fn decide(&self, context: &mut Context, observed: &Observed, saved: Option<&Saved>) -> anyhow::Result<Plan> {
+        let plan = context.plan_at_most(observed, self.chosen.count())?;
+        let (Some(path), Some(saved)) = (&self.file, saved) else { return Ok(plan) };
+        saved::check_basis(path, &saved.basis, &context.basis(observed)?)?;
+        Ok(saved.plan.clone())
+    }
+
+    /// What a run that ended well must show; what was seen at the end.
+    async fn prove(&self, context: &mut Context, report: &Report, proof: Proof) -> anyhow::Result<Observed> {
+        check(report, context)?;
         let after = context.observe().await?;
-        in_sync(&context, &after)?;
+        in_sync(context, &after)?;
         if proof == Proof::Pod {
-            let pod = probe(&context);
+            let pod = probe(context);
             let report = engine::run(&mut context.fleet, &pod, context.vault.clone(), interrupted()).await;
-            check(&report, &context)?;
+            check(&report, context)?;
         }
-        self.finish(&context, &after, &plan)
+        Ok(after)
     }
 
     fn finish(&self, context: &Context, after: &Observed, plan: &Plan) -> anyhow::Result<u8> {

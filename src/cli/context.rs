@@ -63,11 +63,16 @@ impl Context {
         Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })
     }
 
+    /// The masters' names, in order.
+    pub(super) fn masters(&self) -> Vec<String> {
+        self.inventory.masters().map(|host| host.name.clone()).collect()
+    }
+
     /// Looks at every host and at the cluster.
     pub(super) async fn observe(&mut self) -> anyhow::Result<Observed> {
         let (modules, sysctls) = component::looked_for();
         let look = Look { modules, sysctls, units: vec![CONTAINERD.to_string(), KUBELET.to_string()] };
-        let masters: Vec<String> = self.inventory.masters().map(|host| host.name.clone()).collect();
+        let masters = self.masters();
         let nothing = Observed::default();
         let (secrets, public) = (self.vault.digests(), self.vault.public());
         let parts = component::cluster_parts(&self.input(&nothing, &secrets, public))?;

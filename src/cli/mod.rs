@@ -16,12 +16,14 @@ mod config;
 mod context;
 mod doctor;
 mod document;
+mod history;
 mod lab;
 mod measured;
 mod nodes;
 mod plan;
 mod proxy;
 mod read;
+mod record;
 mod saved;
 mod status;
 mod target;
@@ -48,6 +50,8 @@ enum Verb {
     /// What an inventory leads to, and why
     #[command(subcommand)]
     Config(config::Config),
+    /// Show who changed the cluster, when and how it went
+    History(history::History),
     /// A real cluster of Docker containers on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
@@ -125,6 +129,7 @@ impl Cli {
             Verb::Status(verb) => verb.run().await,
             Verb::Doctor(verb) => verb.run().await,
             Verb::Config(verb) => verb.run().await,
+            Verb::History(verb) => verb.run().await,
             Verb::Lab(verb) => verb.run().await,
             Verb::Agent => agent::run().await,
             Verb::Proxy(verb) => verb.run().await,

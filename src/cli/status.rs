@@ -23,8 +23,10 @@ impl Status {
         let mode = if show.json() { progress::Mode::Quiet } else { show.mode() };
         let mut context = Context::open(&self.common, Purpose::Look, Arc::from(progress::sink(mode)))?;
         let observed = context.observe().await?;
+        let masters = context.masters();
+        let holders = context.fleet.holders(&masters).await;
         if show.json() {
-            let answer = json!({"cluster": context.inventory.cluster, "observed": observed});
+            let answer = json!({"cluster": context.inventory.cluster, "observed": observed, "lock": holders});
             say(&format!("{answer}\n"));
             return Ok(0);
         }
@@ -45,6 +47,9 @@ impl Status {
                     members.join(", ")
                 ));
             }
+        }
+        if let Some(holder) = holders.values().next() {
+            say(&format!("\nlocked by {holder}\n"));
         }
         match context.plan(&observed) {
             Ok(plan) if plan.is_empty() => say("in sync with the inventory\n"),

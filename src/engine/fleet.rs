@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
+use super::lock::Lock;
 use crate::agent::{Look, Session};
 use crate::event::{Event, Sink};
 use crate::facts::{Observation, Observed, Present};
@@ -19,12 +20,13 @@ pub struct Fleet {
     pub(super) sink: Arc<dyn Sink>,
     targets: BTreeMap<String, Target>,
     pub(super) sessions: BTreeMap<String, Session>,
+    pub(super) lock: Lock,
 }
 
 impl Fleet {
     /// A fleet to which nothing is connected yet.
     pub fn new(connector: Arc<dyn Connector>, sink: Arc<dyn Sink>, targets: BTreeMap<String, Target>) -> Fleet {
-        Fleet { connector, sink, targets, sessions: BTreeMap::new() }
+        Fleet { connector, sink, targets, sessions: BTreeMap::new(), lock: Lock::default() }
     }
 
     /// The way to a host.
@@ -39,8 +41,8 @@ impl Fleet {
         let mut sessions = std::mem::take(&mut self.sessions);
         let jobs: Vec<_> = self.targets.iter().map(|(name, target)| (name, target, sessions.remove(name))).collect();
         let answers = stream::iter(jobs).map(|(name, target, session)| {
-            let connector = self.connector.clone();
-            async move { (name, observe_host(connector.as_ref(), target, session, look).await) }
+            let (connector, lock) = (self.connector.clone(), &self.lock);
+            async move { (name, observe_host(connector.as_ref(), target, lock, session, look).await) }
         });
         let mut answers = answers.buffer_unordered(WIDTH);
         let mut observed = Observed::default();
@@ -106,7 +108,8 @@ impl Fleet {
         for name in doubtful {
             let (Some(target), session) = (self.targets.get(&name), self.sessions.remove(&name)) else { continue };
             // Where the second look fails the first stands, and the plan refuses: the safe side.
-            if let Ok((session, facts)) = observe_host(self.connector.as_ref(), target, session, look).await {
+            if let Ok((session, facts)) = observe_host(self.connector.as_ref(), target, &self.lock, session, look).await
+            {
                 self.sessions.insert(name.clone(), session);
                 observed.hosts.insert(name, Observation::Seen(Box::new(facts)));
             }
@@ -126,6 +129,7 @@ pub(super) fn unseen(error: &anyhow::Error) -> String {
 async fn observe_host(
     connector: &dyn Connector,
     target: &Target,
+    lock: &Lock,
     session: Option<Session>,
     look: &Look,
 ) -> anyhow::Result<(Session, crate::facts::HostFacts)> {
@@ -134,7 +138,7 @@ async fn observe_host(
     {
         return Ok((session, facts));
     }
-    let mut session = Session::new(connector.connect(target).await?);
+    let mut session = lock.open(connector, target).await?;
     let facts = session.observe(look).await?;
     Ok((session, facts))
 }

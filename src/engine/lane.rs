@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
+use super::lock::Lock;
 use super::vault::Vault;
 use crate::agent::{Session, StepFailure, Supplier};
 use crate::event::{Event, Outcome, Sink};
@@ -34,6 +35,7 @@ pub(super) struct Lane {
     pub board: watch::Sender<Board>,
     pub target: Target,
     pub tasks: Vec<Task>,
+    pub lock: Lock,
 }
 
 /// How a lane ended.
@@ -112,8 +114,8 @@ impl Lane {
         loop {
             let mut session = match kept.take() {
                 Some(session) => session,
-                None => match self.connector.connect(&self.target).await {
-                    Ok(connection) => Session::new(connection),
+                None => match self.lock.open(self.connector.as_ref(), &self.target).await {
+                    Ok(session) => session,
                     Err(error) if is_transport(&error) && attempt < ATTEMPTS => {
                         if !self.pause(&mut attempt, &format!("{error:#}")).await {
                             return Ok(None);

@@ -4,6 +4,7 @@ mod admin;
 mod examine;
 mod fleet;
 mod lane;
+mod lock;
 mod phase_times;
 mod run;
 mod vault;

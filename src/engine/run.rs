@@ -47,6 +47,7 @@ pub async fn run(fleet: &mut Fleet, plan: &Plan, vault: Arc<Vault>, interrupt: i
             board: board.clone(),
             target,
             tasks,
+            lock: fleet.lock.clone(),
         };
         let session = fleet.sessions.remove(host);
         lanes.spawn(lane.run(session));

@@ -42,6 +42,10 @@ pub const CNI_CONF: &str = "/etc/cni/net.d";
 pub const STATE: &str = "/var/lib/barque";
 /// The agent's binaries, one a digest.
 pub const AGENT_BIN: &str = "/var/lib/barque/bin";
+/// Held by the agent of the run that may change the cluster.
+pub const LOCK: &str = "/var/lib/barque/lock";
+/// What runs did, a line each.
+pub const HISTORY: &str = "/var/lib/barque/history.jsonl";
 /// Image layers on their way into containerd.
 pub const LAYERS: &str = "/var/lib/barque/layers";
 /// Unit files of our own making.

@@ -1,6 +1,6 @@
 //! What happened to a cluster, one JSON object a line, in the order of time.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bounded::end_torn_line;
 use super::file;
 use crate::event::{Event, Sink};
 
@@ -81,18 +82,4 @@ fn write_line(file: &mut File, time: SystemTime, entry: &impl Serialize) -> anyh
     let mut line = serde_json::to_vec(&Line { time, entry }).context("writing a journal entry")?;
     line.push(b'\n');
     Ok(file.write_all(&line)?)
-}
-
-/// A run that was killed may have left half a line: what follows must not be glued to it.
-fn end_torn_line(file: &mut File) -> anyhow::Result<()> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(());
-    }
-    let mut last = [0u8];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    if last != *b"\n" {
-        file.write_all(b"\n")?;
-    }
-    Ok(())
 }

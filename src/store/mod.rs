@@ -10,6 +10,7 @@ use crate::error::{Kind, of_kind, with_hint};
 use crate::pki::{Authority, Pair};
 use crate::secret::Secret;
 
+pub mod bounded;
 mod ensure;
 mod file;
 mod journal;
@@ -27,6 +28,7 @@ pub const SERVICE_ACCOUNT_KEY: &str = "pki/sa.key";
 pub const SERVICE_ACCOUNT_PUBLIC_KEY: &str = "pki/sa.pub";
 
 const JOURNAL: &str = "journal.jsonl";
+const HISTORY: &str = "history.jsonl";
 const LOCK: &str = "lock";
 
 /// The folder of one cluster. While a `Store` that may write exists, no other process gets one.
@@ -132,6 +134,23 @@ impl Store {
     pub fn journal(&self) -> anyhow::Result<Journal> {
         self.must_be_writable(JOURNAL)?;
         Journal::open(&self.path(JOURNAL)?)
+    }
+
+    /// Appends a line to the history of runs.
+    ///
+    /// # Errors
+    /// If the store only reads or the disk refuses.
+    pub fn remember(&self, line: &str) -> anyhow::Result<()> {
+        self.must_be_writable(HISTORY)?;
+        bounded::append(&self.path(HISTORY)?, line)
+    }
+
+    /// The history of runs, a line each, the oldest first.
+    ///
+    /// # Errors
+    /// Never where there is none: it is empty then.
+    pub fn recall(&self) -> anyhow::Result<String> {
+        Ok(bounded::read(&self.path(HISTORY)?))
     }
 
     fn write_bytes(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 mod fakes;
 mod faults;
 mod killed;
+mod locks;
 mod operator;
 mod print;
 mod strangers;

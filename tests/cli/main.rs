@@ -7,6 +7,7 @@ mod doctor;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod plans;
+mod runs;
 #[path = "../fakes/sshd.rs"]
 mod sshd;
 

@@ -18,7 +18,12 @@ pub const ALLOWED: &[Allowed] = &[
     allow("clock", "src/agent/collect.rs", "the host's clock is one of the facts"),
     allow("clock", "src/agent/examine/", "what it measures is time: of disks, of ways, and the host's own"),
     allow("clock", "src/agent/examiner.rs", "compares a host's clock with this machine's"),
-    allow("clock", "src/agent/session.rs", "tells the progress of a blob ten times a second at most"),
+    allow("clock", "src/agent/lock.rs", "waits a moment for one who only looks at the lock"),
+    allow(
+        "clock",
+        "src/agent/session.rs",
+        "tells the progress of a blob ten times a second at most, and gives signs of life while it holds the lock",
+    ),
     allow("clock", "src/cli/", "the edge of the process: here the time becomes an argument of the pure planner"),
     allow("clock", "src/engine/", "measures tasks and phases, backs off before it connects again, dates certificates"),
     allow("clock", "src/lab/", "waits for a Docker engine, which tells nobody when it is done"),
