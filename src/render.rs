@@ -19,6 +19,7 @@ const TEMPLATES: &[(&str, &str)] = templates!(
     "containerd/config.toml",
     "containerd/containerd.service",
     "coredns/objects.yaml",
+    "doctor/report.html",
     "etcd/etcd.yaml",
     "kube-apiserver/audit-policy.yaml",
     "kube-apiserver/encryption.yaml",
@@ -33,8 +34,8 @@ const TEMPLATES: &[(&str, &str)] = templates!(
 /// Parsed once: a plan for a thousand hosts renders each a thousand times.
 static PARSED: LazyLock<Result<Tera, String>> = LazyLock::new(|| {
     let mut tera = Tera::default();
-    // Nothing here is HTML.
-    tera.autoescape_on(Vec::new());
+    // Names and texts of hosts go into pages; everything else is no HTML.
+    tera.autoescape_on(vec![".html"]);
     tera.add_raw_templates(TEMPLATES.iter().copied()).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
     Ok(tera)
 });

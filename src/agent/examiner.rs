@@ -75,3 +75,43 @@ fn unexpected<T>() -> anyhow::Result<T> {
 fn milliseconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::agent::protocol::{decode, encode};
+    use crate::host::Connection;
+    use crate::wire::{read_frame, write_frame};
+
+    /// An agent whose clock is so far ahead, behind a way that now and then is slow in one direction.
+    fn agent(ahead: i64, slow: &'static [u64]) -> Session {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            for delay in slow {
+                let frame = read_frame(&mut far).await.unwrap().unwrap();
+                assert!(matches!(decode(&frame).unwrap(), Request::Clock));
+                tokio::time::sleep(Duration::from_millis(*delay)).await;
+                let reply = encode(&Reply::Clock(milliseconds() + ahead)).unwrap();
+                write_frame(&mut far, &reply).await.unwrap();
+            }
+        });
+        let (reader, writer) = tokio::io::split(near);
+        Session::new(Connection { reader: Box::new(reader), writer: Box::new(writer) })
+    }
+
+    #[tokio::test]
+    async fn the_shortest_way_tells_the_offset() {
+        for ahead in [0, 700, -3_600_000] {
+            let found = agent(ahead, &[300, 200, 0, 150, 90]).clock_offset().await.unwrap();
+            assert!((found.offset - ahead).abs() <= found.error + 5, "{ahead}: {found:?}");
+            assert!(found.error < 40, "the slow answers do not count: {found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_goes_away_is_an_error() {
+        assert!(agent(0, &[0, 0]).clock_offset().await.is_err());
+    }
+}

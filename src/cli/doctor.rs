@@ -50,6 +50,8 @@ enum Form {
     Text,
     /// For programs: one document
     Json,
+    /// For a browser or a printer: one page that needs nothing else
+    Html,
 }
 
 impl Doctor {
@@ -82,8 +84,15 @@ impl Doctor {
             Form::Text => {
                 doctor::text(&report, std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             }
+            Form::Html => doctor::page(&report, &today()?)?,
             Form::Json => format!("{}\n", serde_json::to_string(&report)?),
         });
         Ok(if report.level == Level::Broken { Kind::BadHost.exit_code() } else { 0 })
     }
+}
+
+/// The time for the page's last line, such as 2026-11-22T10:00:00Z.
+fn today() -> anyhow::Result<String> {
+    let now = time::OffsetDateTime::now_utc().replace_nanosecond(0)?;
+    Ok(now.format(&time::format_description::well_known::Rfc3339)?)
 }

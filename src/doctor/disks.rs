@@ -1,5 +1,7 @@
 //! File systems below what grows, their space, and how fast etcd's disk is.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Check, report::Findings};
 use crate::facts::preflight::Mount;
 use crate::known::limits::{SPARE_BYTES, SPARE_INODES};
@@ -96,6 +98,7 @@ fn overlay(case: &Case<'_>, path: &str, mount: &Mount, findings: &mut Findings) 
 fn space(case: &Case<'_>, findings: &mut Findings) {
     let (name, facts, release) = (&case.host.name, &case.found.host, case.input.release);
     let footprint = release.footprint();
+    let mut is_short = false;
     for (path, disk) in &facts.disks {
         let megabytes = disk.free >> 20;
         let (bytes, files) = match path.as_str() {
@@ -110,25 +113,31 @@ fn space(case: &Case<'_>, findings: &mut Findings) {
                 "free space, or give {path} a larger disk; what is large: du -xh --max-depth=2 {path} | sort -h"
             );
             findings.broken(name, Check::Disk, found, "the release does not fit", fix);
-            continue;
-        }
-        if disk.free_inodes < files {
+            is_short |= path == "/var/lib";
+        } else if disk.free_inodes < files {
             let found = format!("{path} has only {} free inodes", disk.free_inodes);
             let fix = format!("remove small files; where they are: du --inodes -x --max-depth=2 {path} | sort -n");
             findings.broken(name, Check::Disk, found, "containers have very many small files", fix);
-            continue;
         }
-        let watched = matches!(path.as_str(), paths::KUBELET_DATA | paths::CONTAINERD_DATA | "/var/lib");
-        let percent = disk.free.saturating_mul(100) / disk.total.max(1);
-        if !watched || disk.total == 0 || percent >= IMAGE_REMOVAL {
-            continue;
+    }
+    if is_short {
+        return;
+    }
+    let watched = [paths::CONTAINERD_DATA, paths::KUBELET_DATA, "/var/lib"];
+    let mut file_systems: BTreeMap<(u64, u64), Vec<&str>> = BTreeMap::new();
+    for path in watched {
+        if let Some(disk) = facts.disks.get(path).filter(|disk| disk.total > 0) {
+            file_systems.entry((disk.total, disk.free.saturating_mul(100) / disk.total)).or_default().push(path);
         }
-        let found = format!("{path} has {percent} % free ({megabytes} MiB)");
-        let fix = format!("free space; what is large: du -xh --max-depth=2 {path} | sort -h");
+    }
+    // Paths on one file system have one finding.
+    for ((total, percent), paths) in file_systems {
+        let found = format!("{} has {percent} % of {} GiB free", paths.join(", "), total >> 30);
+        let fix = "free space; what is large: du -xh --max-depth=3 /var | sort -h | tail";
         if percent < EVICTION {
             let why = "below 10 % kubelet takes no new pods and evicts those that run";
             findings.broken(name, Check::Disk, found, why, fix);
-        } else {
+        } else if percent < IMAGE_REMOVAL {
             let why = "below 15 % kubelet removes images, below 10 % it evicts pods";
             findings.warn(name, Check::Disk, found, why, fix);
         }

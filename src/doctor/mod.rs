@@ -19,6 +19,8 @@ mod firewall;
 mod identity;
 mod kernel;
 mod leftovers;
+mod page;
+mod picture;
 mod ports;
 mod reach;
 mod report;
@@ -33,6 +35,7 @@ mod ways;
 mod tests;
 
 pub use check::{Check, Level};
+pub use page::page;
 pub use report::{Finding, HostReport, Pair, Report};
 pub use text::text;
 pub use ways::{Ways, ways};

@@ -1,5 +1,7 @@
 //! Ports that the cluster needs and somebody else has.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Check, report::Findings};
 use crate::known::ports;
 
@@ -36,18 +38,20 @@ pub(super) const ALL: [Port; 13] = [
 ];
 
 pub(super) fn judge(case: &Case<'_>, findings: &mut Findings) {
+    let mut taken: BTreeMap<(u16, &str), Vec<String>> = BTreeMap::new();
     for listener in &case.found.preflight.listeners {
-        let Some(port) = ALL.iter().find(|port| port.number == listener.port) else { continue };
-        if port.is_for_masters && !case.is_master() {
-            continue;
-        }
         let process = listener.process.as_deref().unwrap_or("a process that is not shown");
-        if case.is_installed() && process == port.process {
+        taken.entry((listener.port, process)).or_default().push(listener.address.to_string());
+    }
+    for ((number, process), addresses) in taken {
+        let Some(port) = ALL.iter().find(|port| port.number == number) else { continue };
+        let is_ours = case.is_installed() && process == port.process;
+        if is_ours || (port.is_for_masters && !case.is_master()) {
             continue;
         }
-        let found = format!("port {} is taken by {process} (on {})", listener.port, listener.address);
+        let found = format!("port {number} is taken by {process} (on {})", addresses.join(", "));
         let why = format!("{} listens there", port.process);
-        let fix = format!("stop it: ss -Hltnp 'sport = :{}' shows the process", listener.port);
+        let fix = format!("stop it: ss -Hltnp 'sport = :{number}' shows the process");
         findings.broken(&case.host.name, Check::Ports, found, &why, fix);
     }
 }

@@ -23,13 +23,15 @@ struct Trouble {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Port(u16, PortState),
-    /// A larger packet than this does not arrive; somebody says so, or nobody.
+    /// A larger packet than `path` does not arrive; somebody says so, or nobody. `both` ends send so much.
     Small {
         path: u32,
         interface: u32,
         told: bool,
+        both: u32,
     },
     NoEcho,
+    NoRoute,
     Slow,
 }
 
@@ -57,7 +59,7 @@ pub(super) fn judge(input: &Input<'_>, findings: &mut Findings) {
         for (to, link) in links {
             *from_count.entry(from).or_default() += 1;
             *to_count.entry(to).or_default() += 1;
-            let troubles = troubles(input, to, link);
+            let troubles = troubles(input, from, to, link);
             findings.ways.push(Pair {
                 from: from.clone(),
                 to: to.clone(),
@@ -65,6 +67,7 @@ pub(super) fn judge(input: &Input<'_>, findings: &mut Findings) {
                 ports: link.ports.clone(),
                 round_trip: link.round_trip,
                 mtu: link.mtu,
+                no_route: link.no_route,
             });
             for trouble in troubles {
                 all.entry(trouble).or_default().push(Way { from, to, time: link.round_trip.unwrap_or(0) });
@@ -76,8 +79,11 @@ pub(super) fn judge(input: &Input<'_>, findings: &mut Findings) {
     }
 }
 
-fn troubles(input: &Input<'_>, to: &str, link: &Link) -> Vec<Trouble> {
+fn troubles(input: &Input<'_>, from: &str, to: &str, link: &Link) -> Vec<Trouble> {
     let mut found = Vec::new();
+    if link.no_route {
+        found.push(Trouble { level: Level::Broken, check: Check::Reach, what: What::NoRoute });
+    }
     let runs_there = input.examined.host(to).is_some_and(is_installed);
     for (port, state) in link.ports.iter().filter(|(_, state)| **state != PortState::Open) {
         // Where a cluster is, nothing of ours listened: a component may just be down.
@@ -89,8 +95,10 @@ fn troubles(input: &Input<'_>, to: &str, link: &Link) -> Vec<Trouble> {
             found.push(Trouble { level: Level::Warning, check: Check::Mtu, what: What::NoEcho });
         }
         Some(PathMtu { path: Some(path), interface, told }) if path < interface => {
+            let back = input.examined.links.get(to).and_then(|links| links.get(from)?.mtu);
+            let both = back.map_or(path, |back| back.interface.min(path));
             let level = if told { Level::Warning } else { Level::Broken };
-            found.push(Trouble { level, check: Check::Mtu, what: What::Small { path, interface, told } });
+            found.push(Trouble { level, check: Check::Mtu, what: What::Small { path, interface, told, both } });
         }
         _ => {}
     }
@@ -160,13 +168,13 @@ fn tell(trouble: &Trouble, host: &str, ends: &Ends<'_>, findings: &mut Findings)
     let others = ends.words();
     let (found, why, fix) = match &trouble.what {
         What::Port(port, state) => port_words(*port, *state, &others),
-        What::Small { path, interface, told } => {
+        What::Small { path, interface, told, both } => {
             let notice = if *told { "" } else { ", and larger ones vanish without a word" };
             (
                 format!("packets {others} arrive up to {path} bytes, the interface sends {interface}{notice}"),
                 "pods send packets of the interface's size: connections begin well and then hang".to_string(),
                 format!(
-                    "set one MTU on all hosts and switches, or: ip link set dev INTERFACE mtu {path}, and the same in the network's configuration"
+                    "set one MTU on all hosts and switches, or: ip link set dev INTERFACE mtu {both}, and the same in the network's configuration"
                 ),
             )
         }
@@ -174,6 +182,11 @@ fn tell(trouble: &Trouble, host: &str, ends: &Ends<'_>, findings: &mut Findings)
             format!("echo requests {others} get no answer: the size of packets was not measured"),
             "who drops ICMP mostly drops `packet too big` too, and then connections hang".to_string(),
             "let ICMP types 3 and 8 pass between the hosts: iptables -I INPUT -p icmp -j ACCEPT".to_string(),
+        ),
+        What::NoRoute => (
+            format!("the kernel has no route {others}, or one that leads nowhere"),
+            "the hosts and their pods cannot reach each other".to_string(),
+            "look at the routes: ip route get ADDRESS; take a wrong one away: ip route del ADDRESS".to_string(),
         ),
         What::Slow => (
             format!("a round trip {others} takes up to {} ms", ends.time / 1000),

@@ -60,6 +60,8 @@ pub struct Pair {
     /// Sizes of packets, bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<PathMtu>,
+    /// The kernel has no route there, or one that leads nowhere.
+    pub no_route: bool,
 }
 
 /// The whole.

@@ -9,8 +9,6 @@ use super::{Check, Finding, HostReport, Level, Report};
 /// The report as lines; with colours only where a terminal shows them. Equal rows, and equal findings, are one.
 pub fn text(report: &Report, colours: bool) -> String {
     let mut out = table(report, colours);
-    let count = |level: Level| report.findings.iter().filter(|finding| finding.level == level).count();
-    let (broken, warnings) = (count(Level::Broken), count(Level::Warning));
     for (finding, hosts) in grouped(&report.findings) {
         let word = paint(finding.level, finding.level.word(), colours);
         let _ = write!(out, "\n{word}  {}: {}: {}\n", ranges(hosts), finding.check.title(), clean(&finding.found));
@@ -20,16 +18,24 @@ pub fn text(report: &Report, colours: bool) -> String {
         out.push_str("\nnot every way was measured: masters with all hosts, and each host with its neighbour\n");
     }
     let hosts = report.hosts.len();
-    let summary = match report.level {
-        Level::Broken => format!("{broken} would break, {warnings} to know"),
-        Level::Warning => format!("nothing would break, {warnings} to know"),
-        _ => "all is well".to_string(),
-    };
-    let _ = write!(out, "\n{hosts} {} of {}: {summary}\n", if hosts == 1 { "host" } else { "hosts" }, report.cluster);
+    let noun = if hosts == 1 { "host" } else { "hosts" };
+    let _ = write!(out, "\n{hosts} {noun} of {}: {}\n", report.cluster, summary(report));
     out
 }
 
-fn table(report: &Report, colours: bool) -> String {
+/// The whole in some words.
+pub(super) fn summary(report: &Report) -> String {
+    let count = |level: Level| grouped(&report.findings).iter().filter(|(finding, _)| finding.level == level).count();
+    let (broken, warnings) = (count(Level::Broken), count(Level::Warning));
+    match report.level {
+        Level::Broken => format!("{broken} would break, {warnings} to know"),
+        Level::Warning => format!("nothing would break, {warnings} to know"),
+        _ => "all is well".to_string(),
+    }
+}
+
+/// Rows of the table: hosts whose cells are equal are one.
+pub(super) fn rows(report: &Report) -> Vec<(String, Vec<Level>)> {
     let mut groups: BTreeMap<Vec<Level>, Vec<&str>> = BTreeMap::new();
     let cells = |host: &HostReport| -> Vec<Level> {
         Check::ALL.iter().map(|check| host.checks.get(check).copied().unwrap_or(Level::Unknown)).collect()
@@ -37,8 +43,13 @@ fn table(report: &Report, colours: bool) -> String {
     for host in &report.hosts {
         groups.entry(cells(host)).or_default().push(&host.name);
     }
-    let mut rows: Vec<(String, Vec<Level>)> = groups.into_iter().map(|(cells, names)| (ranges(names), cells)).collect();
+    let mut rows: Vec<_> = groups.into_iter().map(|(cells, names)| (ranges(names), cells)).collect();
     rows.sort();
+    rows
+}
+
+fn table(report: &Report, colours: bool) -> String {
+    let rows = rows(report);
     let widest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max("HOST".len());
     let width = |check: &Check| check.column().len().max(4);
     let mut out = format!("{:widest$}", "HOST");
@@ -87,6 +98,6 @@ fn paint(level: Level, text: &str, colours: bool) -> String {
 }
 
 /// What a host says of itself must not move the operator's cursor.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
 }

@@ -12,6 +12,7 @@ mod again;
 mod bad_hosts;
 mod bad_inventory;
 mod cluster;
+mod doctor;
 mod failover;
 mod image;
 mod install;
@@ -32,11 +33,12 @@ use suite::Suite;
 /// Scenarios that share a lab.
 type Group = fn(&mut Suite, &Labs);
 
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("cluster", one_cluster),
     ("network", two_workers),
     ("killed", killed_installs),
     ("refused", refusals),
+    ("doctor", broken_nodes),
     ("image", image_alone),
 ];
 
@@ -95,6 +97,10 @@ fn killed_installs(suite: &mut Suite, labs: &Labs) {
 fn refusals(suite: &mut Suite, labs: &Labs) {
     suite.scenario("bad inventory", |_| bad_inventory::is_refused_at_once(labs));
     suite.scenario("bad hosts", |notes| bad_hosts::are_all_named_before_any_change(labs, notes));
+}
+
+fn broken_nodes(suite: &mut Suite, labs: &Labs) {
+    suite.scenario("doctor", |notes| doctor::finds_what_is_broken(labs, notes));
 }
 
 fn image_alone(suite: &mut Suite, labs: &Labs) {

@@ -33,7 +33,11 @@ pub(in crate::agent) async fn probe(machine: &Machine<'_>, probe: &Probe) -> any
     let mut goals = Vec::new();
     for target in &probe.targets {
         let IpAddr::V4(address) = target.address else { continue };
-        let Some(device) = parse::route_device(&routes, address) else { continue };
+        // The kernel shows a route that leads nowhere (blackhole, unreachable, prohibit) as one by the device `*`.
+        let Some(device) = parse::route_device(&routes, address).filter(|device| device != "*") else {
+            links.entry(target.name.clone()).or_default().no_route = true;
+            continue;
+        };
         let mtu = fs_err::read_to_string(machine.path(&format!("/sys/class/net/{device}/mtu")));
         if let Some(interface) = mtu.ok().and_then(|text| text.trim().parse().ok()) {
             goals.push(echo::Goal { name: target.name.clone(), address, interface });
@@ -54,7 +58,7 @@ async fn way(target: Destination, token: String) -> (String, Link) {
     let states = join_all(attempts).await;
     let ports: BTreeMap<u16, PortState> = target.ports.keys().copied().zip(states).collect();
     let round_trip = if target.round_trip { round_trip(&target, &ports).await } else { None };
-    (target.name, Link { ports, round_trip, mtu: None })
+    (target.name, Link { ports, round_trip, ..Link::default() })
 }
 
 async fn port_state(address: SocketAddr, ours: Option<(&str, &str)>) -> PortState {
@@ -102,4 +106,64 @@ async fn round_trip(target: &Destination, ports: &BTreeMap<u16, PortState>) -> O
     }
     times.sort_unstable();
     times.get(times.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Listeners;
+    use super::*;
+    use crate::facts::preflight::Listen;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// A port that nobody has, or had a moment ago.
+    fn free_port() -> u16 {
+        std::net::TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    fn listen(port: u16) -> Listen {
+        Listen { token: TOKEN.into(), name: "m1".into(), address: HERE, ports: BTreeSet::from([port]) }
+    }
+
+    #[tokio::test]
+    async fn a_listener_proves_its_host_to_the_token_and_to_nothing_else() {
+        let (mut listeners, port) = (Listeners::default(), free_port());
+        assert_eq!(listeners.open(&listen(port)).await.unwrap(), BTreeSet::from([port]));
+        let address = SocketAddr::new(HERE, port);
+        assert_eq!(port_state(address, Some((TOKEN, "m1"))).await, PortState::Open);
+        assert_eq!(port_state(address, Some((TOKEN, "m2"))).await, PortState::Stranger);
+        let other = "f".repeat(TOKEN.len());
+        assert_eq!(port_state(address, Some((&other, "m1"))).await, PortState::Stranger);
+        let stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(stream, &other).await.unwrap(), "", "not a byte for strangers");
+        assert!(listeners.open(&Listen { token: "short".into(), ..listen(port) }).await.is_err());
+
+        drop(listeners);
+        while port_state(address, None).await != PortState::Refused {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_somebody_has_stays_his_and_counts_as_open() {
+        let theirs = tokio::net::TcpListener::bind((HERE, 0)).await.unwrap();
+        let port = theirs.local_addr().unwrap().port();
+        let opened = Listeners::default().open(&listen(port)).await.unwrap();
+        assert_eq!(opened, BTreeSet::new());
+        let target = |ours| Destination {
+            name: "m1".into(),
+            address: HERE,
+            ports: BTreeMap::from([(port, ours)]),
+            round_trip: true,
+        };
+        let (name, link) = way(target(false), TOKEN.into()).await;
+        assert_eq!((name.as_str(), link.ports[&port]), ("m1", PortState::Open));
+        assert!(link.round_trip.is_some_and(|time| time < 1_000_000), "{link:?}");
+        drop(theirs);
+        let (_, link) = way(target(false), TOKEN.into()).await;
+        assert_eq!((link.ports[&port], link.round_trip), (PortState::Refused, None));
+    }
 }

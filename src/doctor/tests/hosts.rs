@@ -113,8 +113,8 @@ fn space() {
     broken(Check::Disk, "/var/lib has 1024 MiB free", with("/var/lib", |disk| disk.free = GIB));
     broken(Check::Disk, "100 free inodes", with("/var/lib", |disk| disk.free_inodes = 100));
     broken(Check::Disk, "/opt has 512 MiB", with("/opt", |disk| disk.free = GIB / 2));
-    broken(Check::Disk, "9 % free", with("/var/lib", |disk| disk.free = 9 * GIB));
-    warned(Check::Disk, "14 % free", with("/var/lib", |disk| disk.free = 14 * GIB));
+    broken(Check::Disk, "9 % of 100 GiB free", with("/var/lib", |disk| disk.free = 9 * GIB));
+    warned(Check::Disk, "14 % of 100 GiB free", with("/var/lib", |disk| disk.free = 14 * GIB));
     fine(with("/var/lib", |disk| disk.free_inodes = u64::MAX));
     fine(|found| {
         installed(found);

@@ -1,7 +1,7 @@
 //! What people and programs get to read.
 
 use super::*;
-use crate::doctor::text;
+use crate::doctor::{page, text};
 
 fn two_troubles() -> Report {
     report(|examined| {
@@ -61,4 +61,46 @@ fn the_document_keeps_its_names() {
         (&way["ports"]["6443"], &way["mtu"]["path"], &way["round_trip"]),
         (&"open".into(), &1500.into(), &400.into())
     );
+}
+
+/// Every opened element is closed, in order; a page that a browser must guess at fails here.
+fn well_formed(page: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let (_, body) = page.split_once("</style>").unwrap();
+    for tag in body.split('<').skip(1) {
+        let (inside, _) = tag.split_once('>').unwrap_or_else(|| panic!("an open bracket: {tag}"));
+        let name = inside.split([' ', '\n']).next().unwrap();
+        match name.strip_prefix('/') {
+            Some("head" | "html") => {}
+            Some(name) => assert_eq!(open.pop(), Some(name), "{inside}"),
+            None => open.push(name),
+        }
+    }
+    assert_eq!(open, [""; 0]);
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_is_well_formed() {
+    let bad = report(|examined| {
+        let found = examined.hosts.get_mut("m2").unwrap().as_mut().unwrap();
+        found.host.hostname = "<script>alert(1)</script>".into();
+        for links in examined.links.values_mut() {
+            if let Some(link) = links.get_mut("m2") {
+                link.ports.extend([(2380, PortState::Silent)].into_iter().filter(|_| link.round_trip.is_some()));
+            }
+        }
+    });
+    let page = page(&bad, "2026-11-22 10:00 UTC").unwrap();
+    well_formed(&page);
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "what a host says is text");
+    let outside = ["http://", "https://", "url(", "src=", "@import", "<link"];
+    let found: Vec<&str> =
+        outside.into_iter().filter(|word| page.replace("http://www.w3.org/2000/svg", "").contains(word)).collect();
+    assert_eq!(found, [""; 0], "the page needs something else");
+    assert_eq!(page.matches("<rect ").count(), 4 * 3, "a cell a way");
+    assert_eq!(page.matches("<rect class=\"broken\"").count(), 2, "to m2 from the two other masters");
+    assert!(page.contains("<title>m1 to m2: 179 open, 2379 open, 2380 no answer, "), "{page}");
+    assert!(page.contains("1 would break, 1 to know") && page.contains("2026-11-22 10:00 UTC"));
+    let quiet = report(|examined| examined.links.clear());
+    assert!(!super::super::page(&quiet, "t").unwrap().contains("<svg"), "no matrix, no picture");
 }

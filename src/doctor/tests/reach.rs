@@ -58,6 +58,12 @@ fn who_refuses_may_only_be_down_where_a_cluster_is() {
 }
 
 #[test]
+fn a_way_without_a_route() {
+    let lost = report(|examined| *link(examined, "m1", "w1") = Link { no_route: true, ..Link::default() });
+    only(&lost, "w1", Check::Reach, Level::Broken, "no route from m1");
+}
+
+#[test]
 fn packets() {
     let with = |path, told| {
         report(|examined| {
@@ -71,6 +77,14 @@ fn packets() {
         Level::Broken,
         "arrive up to 1400 bytes, the interface sends 1500, and larger",
     );
+    let smaller = report(|examined| {
+        ways_to(examined, "m2", |link| link.mtu = Some(PathMtu { interface: 1500, path: Some(1404), told: false }));
+        for link in examined.links.get_mut("m2").unwrap().values_mut() {
+            link.mtu = Some(PathMtu { interface: 1400, path: Some(1400), told: false });
+        }
+    });
+    let finding = only(&smaller, "m2", Check::Mtu, Level::Broken, "arrive up to 1404 bytes");
+    assert!(finding.fix.contains("mtu 1400"), "what both ends send: {}", finding.fix);
     only(&with(Some(1400), true), "m2", Check::Mtu, Level::Warning, "arrive up to 1400");
     only(&with(None, false), "m2", Check::Mtu, Level::Warning, "get no answer");
 }

@@ -14,6 +14,8 @@ pub struct Link {
     pub round_trip: Option<u64>,
     /// The largest packet that arrives whole, where it was asked for.
     pub mtu: Option<PathMtu>,
+    /// The kernel has no route there, or one that leads nowhere.
+    pub no_route: bool,
 }
 
 /// What a TCP connection met.
@@ -30,6 +32,19 @@ pub enum PortState {
     Silent,
     /// The network says that there is no way.
     Unreachable,
+}
+
+impl PortState {
+    /// For a line of text.
+    pub fn word(self) -> &'static str {
+        match self {
+            PortState::Open => "open",
+            PortState::Stranger => "answered by a stranger",
+            PortState::Refused => "refused",
+            PortState::Silent => "no answer",
+            PortState::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// Sizes of IP packets in bytes.
