@@ -100,7 +100,6 @@ fn space(case: &Case<'_>, findings: &mut Findings) {
     let footprint = release.footprint();
     let mut is_short = false;
     for (path, disk) in &facts.disks {
-        let megabytes = disk.free >> 20;
         let (bytes, files) = match path.as_str() {
             _ if case.is_installed() => (0, 0),
             "/var/lib" => (footprint + SPARE_BYTES, SPARE_INODES),
@@ -108,7 +107,7 @@ fn space(case: &Case<'_>, findings: &mut Findings) {
             _ => (0, 0),
         };
         if disk.free < bytes {
-            let found = format!("{path} has {megabytes} MiB free, {} MiB are needed", bytes >> 20);
+            let found = format!("{path} has {} free, {} are needed", amount(disk.free), amount(bytes));
             let fix = format!(
                 "free space, or give {path} a larger disk; what is large: du -xh --max-depth=2 {path} | sort -h"
             );
@@ -132,7 +131,7 @@ fn space(case: &Case<'_>, findings: &mut Findings) {
     }
     // Paths on one file system have one finding.
     for ((total, percent), paths) in file_systems {
-        let found = format!("{} has {percent} % of {} GiB free", paths.join(", "), total >> 30);
+        let found = format!("{} has {percent} % of {} free", paths.join(", "), amount(total));
         let fix = "free space; what is large: du -xh --max-depth=3 /var | sort -h | tail";
         if percent < EVICTION {
             let why = "below 10 % kubelet takes no new pods and evicts those that run";
@@ -142,6 +141,10 @@ fn space(case: &Case<'_>, findings: &mut Findings) {
             findings.warn(name, Check::Disk, found, why, fix);
         }
     }
+}
+
+fn amount(bytes: u64) -> String {
+    if bytes >> 30 > 9 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
 }
 
 fn sync(case: &Case<'_>, findings: &mut Findings) {

@@ -90,7 +90,7 @@ fn all_well(inventory: &Inventory) -> Examined {
         let link = |to: crate::facts::preflight::Destination| {
             let ports = to.ports.keys().map(|port| (*port, PortState::Open)).collect();
             let mtu = Some(PathMtu { interface: 1500, path: Some(1500), told: false });
-            (to.name, Link { ports, round_trip: to.round_trip.then_some(400), mtu })
+            (to.name, Link { ports, round_trip: to.round_trip.then_some(400), mtu, no_route: false })
         };
         examined.links.insert(from, destinations.into_iter().map(link).collect());
     }
