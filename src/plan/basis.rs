@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::node;
 use super::scope::Scope;
 use crate::component::{self, HostInput, HostPart, Input};
 use crate::facts::{ClusterFacts, HostFacts, NodeFacts, ObjectKey, Observation, managed_part};
@@ -68,7 +69,8 @@ fn compare(host: &str, before: &BTreeMap<String, String>, now: &BTreeMap<String,
 pub fn basis(input: &Input<'_>, scope: &Scope) -> anyhow::Result<Basis> {
     let mut basis = Basis::default();
     let masters: Vec<&Host> = input.inventory.masters().collect();
-    for host in input.inventory.hosts.values().filter(|host| scope.looks_at(host)) {
+    // Of masters that were not chosen only what they say of the cluster counts.
+    for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
         let facts = match input.observed.hosts.get(&host.name) {
             Some(Observation::Seen(facts)) => {
                 let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
@@ -170,7 +172,7 @@ fn cluster_facts(
     }
     for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
         if let Some(node) = cluster.nodes.get(&host.name) {
-            found.insert(format!("node {}", host.name), node_facts(node));
+            found.insert(format!("node {}", host.name), node_facts(host, node));
         }
     }
     let members: Vec<&str> = cluster.members.keys().map(String::as_str).collect();
@@ -178,13 +180,15 @@ fn cluster_facts(
     found
 }
 
-/// Labels, annotations and taints. Others' count too: they are few, and a plan may collide with any of them; but not
-/// those that say how the node is at the moment.
-fn node_facts(node: &NodeFacts) -> String {
-    let steady = |taint: &&String| !taint.starts_with("node.kubernetes.io/");
-    let taints: Vec<&String> = node.taints.iter().filter(steady).collect();
-    let own = |key: &str| key == names::OWNED_LABELS_ANNOTATION || key == names::OWNED_TAINTS_ANNOTATION;
-    let annotations: BTreeMap<_, _> =
-        node.annotations.iter().filter(|(key, _)| own(key) || *key == names::REFLECTOR_ANNOTATION).collect();
-    short(&format!("{:?} {annotations:?} {taints:?}", node.labels))
+/// What barque sets there or once set. Taints of others count too, as one may be in the way, but not those that say how
+/// the node is at the moment.
+fn node_facts(host: &Host, node: &NodeFacts) -> String {
+    let own = [names::OWNED_LABELS_ANNOTATION, names::OWNED_TAINTS_ANNOTATION, names::REFLECTOR_ANNOTATION];
+    let annotations: Vec<Option<&String>> = own.into_iter().map(|key| node.annotations.get(key)).collect();
+    let wanted = node::labels(host);
+    let recorded = node.annotations.get(names::OWNED_LABELS_ANNOTATION).map(String::as_str).unwrap_or_default();
+    let ours = |key: &str| wanted.contains_key(key) || recorded.split(',').any(|one| one == key);
+    let labels: Vec<_> = node.labels.iter().filter(|(key, _)| ours(key)).collect();
+    let taints: Vec<_> = node.taints.iter().filter(|taint| !taint.starts_with("node.kubernetes.io/")).collect();
+    short(&format!("{labels:?} {annotations:?} {taints:?}"))
 }

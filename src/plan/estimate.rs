@@ -17,28 +17,26 @@ pub struct Measured {
     pub bytes_a_second: u64,
 }
 
-/// Milliseconds of a step where nothing was measured: means of a lab of three masters and a worker that share two cores,
-/// 2026-11-22. Machines of their own are faster, so these are on the long side.
+/// Milliseconds of a step where nothing was measured: means of a lab of three masters and two workers that share two
+/// cores, 2026-11-22. Machines of their own are faster, so these are on the long side.
 fn usual(step: &Step) -> u64 {
     match step {
-        Step::PrepareKernel(_) => 100,
+        Step::PrepareKernel(_) => 10,
         Step::SetSwap(_) => 500,
-        Step::WriteFiles(_) => 100,
+        Step::WriteFiles(_) => 60,
         Step::FetchLayers(_) => 200,
-        Step::UnpackRelease(_) => 2_500,
-        Step::StartUnit(_) => 700,
-        Step::ImportImage(_) => 6_500,
-        Step::IssueCertificates(_) => 300,
-        Step::AwaitEtcd(_) => 3_000,
-        Step::AwaitApiServer(_) => 7_500,
-        Step::ApplyObjects(_) => 2_000,
-        Step::UpdateNode(_) => 100,
-        Step::AwaitNode(_) => 11_000,
-        Step::AwaitWorkloads(_) => 5_000,
-        Step::AwaitServiceName(_) => 1_500,
+        Step::UnpackRelease(_) => 2_100,
+        Step::StartUnit(_) => 900,
+        Step::ImportImage(_) => 6_900,
+        Step::IssueCertificates(_) => 50,
+        Step::AwaitEtcd(_) => 3_900,
+        Step::AwaitApiServer(_) => 3_700,
+        Step::ApplyObjects(_) => 1_700,
+        Step::UpdateNode(_) => 50,
+        Step::AwaitNode(_) => 8_800,
+        Step::AwaitWorkloads(_) => 6_500,
+        Step::AwaitServiceName(_) => 1_000,
         Step::RunProbePod(_) => 5_000,
-        #[allow(unreachable_patterns, reason = "steps of later versions that nobody measured yet")]
-        _ => 2_000,
     }
 }
 
@@ -85,9 +83,9 @@ mod tests {
         let mut plan = Plan::default();
         let first = plan.push("a", Phase::Nodes, Vec::new(), wait());
         plan.push("b", Phase::Nodes, Vec::new(), wait());
-        assert_eq!(estimate(&plan, &Measured::default()), Duration::from_millis(11_000));
+        assert_eq!(estimate(&plan, &Measured::default()), Duration::from_millis(8_800));
         plan.push("b", Phase::Nodes, vec![first], wait());
-        assert_eq!(estimate(&plan, &Measured::default()), Duration::from_millis(22_000));
+        assert_eq!(estimate(&plan, &Measured::default()), Duration::from_millis(17_600));
     }
 
     #[test]

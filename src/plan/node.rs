@@ -74,7 +74,8 @@ fn own_taints(wanted: &BTreeSet<String>, recorded: &BTreeSet<String>, there: &No
     wanted.iter().filter(ours).cloned().collect()
 }
 
-fn labels(host: &Host) -> BTreeMap<String, String> {
+/// The labels that the inventory gives a node.
+pub(super) fn labels(host: &Host) -> BTreeMap<String, String> {
     let mut labels = host.labels.clone();
     labels.extend(host.zone.iter().map(|zone| (names::ZONE_LABEL.to_string(), zone.clone())));
     labels.extend(host.rack.iter().map(|rack| (names::RACK_LABEL.to_string(), rack.clone())));

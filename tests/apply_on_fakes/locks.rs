@@ -1,10 +1,14 @@
 //! One run at a time, whoever starts it: the lock on the masters, and the history that they keep.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use barque::agent::Holder;
 use barque::engine::Fleet;
 use barque::error::{Kind, kind_of};
+use barque::event::Event;
+use barque::host::pipe::PipeConnector;
+use tokio::task::JoinHandle;
 
 use super::fakes::world::World;
 use super::operator::{Office, Tap, pipes};
@@ -124,4 +128,39 @@ async fn masters_keep_the_history_for_themselves() {
     let path = world.with("m3", |machine| machine.path("/var/lib/barque/history.jsonl"));
     assert_eq!(fs_err::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(world.with("w1", |machine| !machine.path("/var/lib/barque/history.jsonl").exists()));
+}
+
+/// The holder's connection breaks in the middle of the run: it goes on under its lock, which nobody else gets meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_connection_breaks_keeps_its_lock() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    let ways: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
+    let (kept, reached) = (ways.clone(), world.clone());
+    let connector = PipeConnector::new(move |target, mut stream| {
+        let (mut near, far) = tokio::io::duplex(1 << 16);
+        reached.start_agent(&target.name, far);
+        let way = tokio::spawn(async move {
+            // The end of the way is all that counts.
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut near).await;
+        });
+        if target.name == "m1" {
+            kept.lock().unwrap().push(way);
+        }
+    });
+    let tap = Tap::new();
+    let mut ana = office.fleet(Arc::new(connector), &tap);
+    let observed = office.observe(&mut ana).await;
+    ana.lock(&masters(), &holder("ana")).await.unwrap();
+    let plan = office.plan(&observed).unwrap();
+    let cut = async {
+        tap.seen(|event| matches!(event, Event::Finished { host, .. } if host == "m1")).await;
+        ways.lock().unwrap().drain(..).for_each(|way| way.abort());
+    };
+    let (report, ()) = tokio::join!(office.run(&mut ana, &plan), cut);
+    assert!(report.failures.is_empty(), "{:#?}", report.failures);
+    assert!(tap.events().iter().any(|event| matches!(event, Event::Reconnecting { host, .. } if host == "m1")));
+    let mut bob = fleet(&office, &world).await;
+    let holders = bob.holders(&masters()).await;
+    assert!(holders.len() == 3 && holders.values().all(|one| one.who == "ana@desk"), "{holders:?}");
 }

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use barque::facts::{HostFacts, Observation, Observed};
-use barque::plan::{Plan, plan};
+use barque::facts::{FileFacts, HostFacts, Observation, Observed};
+use barque::plan::{Plan, Scope, basis, plan};
 use barque::secret::sha256_hex;
 use barque::step::Step;
 use proptest::prelude::*;
@@ -151,6 +151,99 @@ fn a_plan_survives_its_json() {
     let plan = planned(desired, &desired.bare());
     let text = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}
+
+/// Forgets one thing only, whichever the number says.
+fn one_thing_forgotten(number: usize) -> (String, Observed) {
+    let mut observed = THREE.1.clone();
+    let host = ["m1", "m2", "w1"][number % 3];
+    let Some(Observation::Seen(facts)) = observed.hosts.get_mut(host) else { panic!("{host} was not seen") };
+    let at = number / 30;
+    let nth = |keys: Vec<String>| keys.get(at % keys.len().max(1)).cloned().unwrap_or_default();
+    let what = match number / 3 % 10 {
+        0 => nth(facts.files.keys().cloned().collect()),
+        1 => nth(facts.certificates.keys().filter(|path| !path.ends_with("ca.crt")).cloned().collect()),
+        2 => nth(facts.units.keys().cloned().collect()),
+        3 => nth(facts.modules.iter().cloned().collect()),
+        4 => nth(facts.sysctls.keys().cloned().collect()),
+        5 => nth(facts.layers.iter().cloned().collect()),
+        6 => nth(facts.started.keys().cloned().collect()),
+        7 => ["current", "swap", "image", "release"][at % 4].to_string(),
+        8 => nth(observed.cluster.iter().flat_map(|it| it.objects.keys().map(ToString::to_string)).collect()),
+        _ => ["label", "taint", "node"][at % 3].to_string(),
+    };
+    match number / 3 % 10 {
+        0 => drop(facts.files.remove(&what)),
+        1 => drop(facts.certificates.remove(&what)),
+        2 => drop(facts.units.remove(&what)),
+        3 => drop(facts.modules.remove(&what)),
+        4 => drop(facts.sysctls.insert(what.clone(), "7".into())),
+        5 => {
+            facts.layers.remove(&what);
+            facts.images.clear();
+        }
+        6 => drop(facts.started.insert(what.clone(), "another".into())),
+        7 if what == "current" => facts.current = None,
+        7 if what == "swap" => facts.swaps.push("/dev/sda2".into()),
+        7 if what == "image" => facts.images.clear(),
+        7 => drop(facts.releases.insert("v1.37.2".into(), "another build".into())),
+        8 => observed.cluster.as_mut().unwrap().objects.retain(|key, _| key.to_string() != what),
+        _ => {
+            let nodes = &mut observed.cluster.as_mut().unwrap().nodes;
+            match what.as_str() {
+                "label" => nodes.get_mut(host).unwrap().labels.clear(),
+                "taint" => drop(nodes.get_mut(host).unwrap().taints.insert("gpu=a:NoSchedule".into())),
+                _ => drop(nodes.remove(host)),
+            }
+        }
+    }
+    (format!("{host}: {what}"), observed)
+}
+
+/// Whatever makes another plan is a fact that a saved plan is bound to, and its host is named.
+#[test]
+fn a_saved_plan_is_bound_to_all_that_it_depends_on() {
+    let desired = &THREE.0;
+    let before = basis(&desired.input(&THREE.1), &Scope::default()).unwrap();
+    let nothing = planned(desired, &THREE.1);
+    let mut differ = 0;
+    for number in 0..300 {
+        let (what, observed) = one_thing_forgotten(number);
+        let now = basis(&desired.input(&observed), &Scope::default()).unwrap();
+        if planned(desired, &observed) != nothing {
+            differ += 1;
+            let found = before.differences(&now);
+            let host = &what[..2];
+            let named = found.iter().any(|one| one.host == host || (one.host.is_empty() && number / 3 % 10 >= 8));
+            assert!(named, "{what}: {found:?}");
+        }
+    }
+    assert!(differ > 150, "only {differ} changes made another plan");
+}
+
+/// What changes by itself does not.
+#[test]
+fn a_saved_plan_is_not_bound_to_what_changes_by_itself() {
+    let desired = &THREE.0;
+    let mut observed = THREE.1.clone();
+    for observation in observed.hosts.values_mut() {
+        let Observation::Seen(facts) = observation else { panic!("a host was not seen") };
+        facts.clock += 5_000;
+        facts.disks.values_mut().for_each(|disk| disk.free -= 1 << 30);
+        facts.files.insert("/etc/systemd/system/other.service".into(), FileFacts { sha256: "x".into(), mode: 0o644 });
+    }
+    let cluster = observed.cluster.as_mut().unwrap();
+    for node in cluster.nodes.values_mut() {
+        node.ready = !node.ready;
+        node.labels.insert("somebody/else".into(), "1".into());
+        node.taints.insert("node.kubernetes.io/not-ready:NoSchedule".into());
+    }
+    for object in cluster.objects.values_mut() {
+        object["metadata"]["resourceVersion"] = "77".into();
+        object["status"] = serde_json::json!({"observedGeneration": 9});
+    }
+    let basis = |observed: &Observed| basis(&desired.input(observed), &Scope::default()).unwrap();
+    assert_eq!(basis(&THREE.1).differences(&basis(&observed)), []);
 }
 
 fn a_host() -> impl Strategy<Value = Option<HostFacts>> {

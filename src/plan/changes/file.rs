@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use similar::{ChangeTag, TextDiff};
 
 use crate::facts::{HostFacts, Present};
@@ -27,8 +27,9 @@ pub struct FileChange<'a> {
     pub path: &'a str,
     /// Before.
     pub before: Before,
-    /// Hexadecimal, of the content that it gets.
-    pub sha256: String,
+    /// What it will be, told as the digest of its content: hashed only when somebody asks, as a plan may have many.
+    #[serde(rename = "sha256", serialize_with = "digest")]
+    pub after: &'a FileSpec,
     /// The permission bits that it gets.
     pub mode: u32,
     /// Its content is shown to nobody.
@@ -62,13 +63,13 @@ impl<'a> FileChange<'a> {
             Content::Text(text) => Some(text.as_str()),
             Content::Secret { .. } => None,
         };
-        let lines = text.map_or(0, |text| text.lines().count());
+        let lines = || text.map_or(0, |text| text.lines().count());
         let mut change = FileChange {
             path: &file.path,
-            sha256: file.digest(),
+            after: file,
             mode: file.mode,
             secret: text.is_none(),
-            added: if before == Before::Missing { lines } else { 0 },
+            added: if before == Before::Missing { lines() } else { 0 },
             removed: 0,
             diff: None,
             withheld: None,
@@ -88,7 +89,7 @@ impl<'a> FileChange<'a> {
 
     /// A file is there and gets other content.
     pub fn changes_content(&self) -> bool {
-        matches!(&self.before, Before::File { sha256, .. } if *sha256 != self.sha256)
+        matches!(&self.before, Before::File { sha256, .. } if *sha256 != self.after.digest())
     }
 
     fn compare(&mut self, before: &str, after: &str) {
@@ -107,19 +108,19 @@ impl<'a> FileChange<'a> {
     pub(in crate::plan) fn line(&self) -> String {
         let (path, mode) = (self.path, self.mode);
         let short = |digest: &str| digest.chars().take(12).collect::<String>();
-        let after = short(&self.sha256);
+        let after = || short(&self.after.digest());
         match &self.before {
-            Before::Unknown if self.secret => format!("{path} (secret sha256:{after}, mode {mode:o})"),
+            Before::Unknown if self.secret => format!("{path} (secret sha256:{}, mode {mode:o})", after()),
             Before::Unknown => {
                 format!("{path} ({} bytes, mode {mode:o})", self.text.map_or(0, str::len))
             }
-            Before::Missing if self.secret => format!("+ {path} (secret sha256:{after}, mode {mode:o})"),
+            Before::Missing if self.secret => format!("+ {path} (secret sha256:{}, mode {mode:o})", after()),
             Before::Missing => format!("+ {path} ({} lines, mode {mode:o})", self.added),
             Before::File { sha256, mode: old } => {
                 let mut parts = Vec::new();
                 match (&self.diff, self.secret) {
                     _ if !self.changes_content() => {}
-                    (_, true) => parts.push(format!("secret sha256:{} → sha256:{after}", short(sha256))),
+                    (_, true) => parts.push(format!("secret sha256:{} → sha256:{}", short(sha256), after())),
                     (Some(_), _) => parts.push(format!("+{} -{}", self.added, self.removed)),
                     (None, _) => parts.push(match &self.withheld {
                         Some(why) => format!("its content differs; not shown: {why}"),
@@ -146,6 +147,10 @@ impl<'a> FileChange<'a> {
         }
         lines
     }
+}
+
+fn digest<S: Serializer>(file: &FileSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&file.digest())
 }
 
 /// What a host's file says must not move the operator's cursor or change its colours.
