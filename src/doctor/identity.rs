@@ -19,50 +19,60 @@ pub(super) fn judge(cases: &BTreeMap<&str, Case<'_>>, findings: &mut Findings) {
     for case in cases.values() {
         alone(case, findings);
     }
-    let fix = "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup, and reboot";
-    let why = "they are copies of one machine: DHCP gives both one address, and logs and metrics mix";
-    let machine_id = |case: &Case<'_>| Some(case.found.host.machine_id.clone());
-    for (hosts, value) in shared(cases, machine_id) {
-        for host in &hosts {
-            findings.broken(
-                host,
-                Check::Identity,
-                format!("{} have the machine-id {value}", ranges(hosts.iter().copied())),
-                why,
-                fix,
-            );
-        }
-    }
+    let machine_id = Twins {
+        what: "have the machine-id",
+        why: "they are copies of one machine: DHCP gives both one address, and logs and metrics mix",
+        fix: |_| "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup, and reboot".to_string(),
+    };
+    machine_id.tell(cases, |case| Some(case.found.host.machine_id.clone()), findings);
+    let product_uuid = Twins {
+        what: "have the product UUID",
+        why: "Kubernetes tells machines by it: storage and autoscalers take both for one",
+        fix: |_| {
+            "give each virtual machine a UUID of its own in its hypervisor (virsh edit, vmware: uuid.bios)".to_string()
+        },
+    };
     // A container shows the board of its host.
     let uuid = |case: &Case<'_>| {
         let preflight = &case.found.preflight;
         let uuid = preflight.product_uuid.clone().filter(|_| preflight.container.is_none());
         uuid.filter(|uuid| !NO_UUIDS.contains(&uuid.as_str()))
     };
-    let fix = "give each virtual machine a UUID of its own in its hypervisor (virsh edit, vmware: uuid.bios)";
-    let why = "Kubernetes tells machines by it: storage and autoscalers take both for one";
-    for (hosts, value) in shared(cases, uuid) {
-        for host in &hosts {
-            findings.broken(
-                host,
-                Check::Identity,
-                format!("{} have the product UUID {value}", ranges(hosts.iter().copied())),
-                why,
-                fix,
-            );
+    product_uuid.tell(cases, uuid, findings);
+    let name = Twins {
+        what: "call themselves",
+        why: "people and logs take one for the other",
+        fix: |host| format!("hostnamectl set-hostname {host}"),
+    };
+    name.tell(cases, |case| Some(case.found.host.hostname.to_lowercase()), findings);
+}
+
+/// Something of which every host must have its own.
+struct Twins {
+    what: &'static str,
+    why: &'static str,
+    fix: fn(&str) -> String,
+}
+
+impl Twins {
+    /// A finding for every host whose value another one has too. An empty value is nobody's.
+    fn tell(
+        &self,
+        cases: &BTreeMap<&str, Case<'_>>,
+        value: impl Fn(&Case<'_>) -> Option<String>,
+        findings: &mut Findings,
+    ) {
+        let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, case) in cases {
+            if let Some(value) = value(case).filter(|value| !value.is_empty()) {
+                owners.entry(value).or_default().push(name);
+            }
         }
-    }
-    let why = "people and logs take one for the other";
-    for (hosts, value) in shared(cases, |case| Some(case.found.host.hostname.to_lowercase())) {
-        for host in &hosts {
-            let fix = format!("hostnamectl set-hostname {host}");
-            findings.broken(
-                host,
-                Check::Identity,
-                format!("{} call themselves {value}", ranges(hosts.iter().copied())),
-                why,
-                fix,
-            );
+        for (value, hosts) in owners.into_iter().filter(|(_, hosts)| hosts.len() > 1) {
+            let found = format!("{} {} {value}", ranges(hosts.iter().copied()), self.what);
+            for host in hosts {
+                findings.broken(host, Check::Identity, found.clone(), self.why, (self.fix)(host));
+            }
         }
     }
 }
@@ -88,18 +98,4 @@ fn alone(case: &Case<'_>, findings: &mut Findings) {
         let fix = format!("correct `address` in line {} of the inventory", case.host.line);
         findings.broken(name, Check::Identity, found, why, fix);
     }
-}
-
-/// Values that more than one host has, with the hosts. An empty value is nobody's.
-fn shared<'a>(
-    cases: &BTreeMap<&'a str, Case<'_>>,
-    value: impl Fn(&Case<'_>) -> Option<String>,
-) -> Vec<(Vec<&'a str>, String)> {
-    let mut owners: BTreeMap<String, Vec<&'a str>> = BTreeMap::new();
-    for (name, case) in cases {
-        if let Some(value) = value(case).filter(|value| !value.is_empty()) {
-            owners.entry(value).or_default().push(name);
-        }
-    }
-    owners.into_iter().filter(|(_, hosts)| hosts.len() > 1).map(|(value, hosts)| (hosts, value)).collect()
 }

@@ -54,9 +54,10 @@ pub(super) fn blocks(report: &Report) -> Vec<Block> {
     let measured: BTreeSet<&str> = report.ways.iter().flat_map(|way| [way.from.as_str(), way.to.as_str()]).collect();
     let hosts: Vec<&str> =
         report.hosts.iter().map(|host| host.name.as_str()).filter(|name| measured.contains(name)).collect();
-    let is_master = |name: &&str| report.hosts.iter().any(|host| host.name == **name && host.role == Role::Master);
+    let masters = report.hosts.iter().filter(|host| host.role == Role::Master).map(|host| host.name.as_str());
+    let masters: BTreeSet<&str> = masters.collect();
     let rows: Vec<&str> = match report.sampled {
-        true => hosts.iter().copied().filter(is_master).collect(),
+        true => hosts.iter().copied().filter(|name| masters.contains(name)).collect(),
         false => hosts.clone(),
     };
     let left = rows.iter().map(|name| name.chars().count()).max().unwrap_or(0) * LETTER + 8;

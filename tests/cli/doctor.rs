@@ -65,6 +65,7 @@ fn what_is_broken_on_machines_is_found_and_named() {
     write(world, "w1", "/etc/sysctl.d/99-sysctl.conf", "net.ipv4.ip_forward = 0\n");
     write(world, "w1", "/lib/modules/6.1.0-31-amd64/modules.dep", "");
     write(world, "w1", "/sys/fs/cgroup/cgroup.controllers", "cpu cpuset pids\n");
+    write(world, "w1", "/sys/dev/block/8:1/slaves/dm-3/dm/uuid", "LVM-abcdef-tpool\n");
     // 10250 in hexadecimal, with a process that holds the socket.
     let tcp = "sl local\n 0: 00000000:280A 00000000:0000 0A 0:0 00:00000000 00000000 0 0 4711 1 0\n";
     write(world, "w1", "/proc/net/tcp", tcp);
@@ -108,6 +109,7 @@ fn what_is_broken_on_machines_is_found_and_named() {
     assert_eq!(text.code, 3);
     assert!(text.out.contains("port 10250 is taken by netcat (on 0.0.0.0)"), "{}", text.out);
     assert!(text.out.contains("m1, w1 have the machine-id one"), "{}", text.out);
+    assert!(text.out.contains("w1: disk: /var/lib/containerd is on a thin volume (/dev/sda1)"), "{}", text.out);
     assert!(!desk.path("clusters").exists(), "the doctor leaves nothing on the operator's side either");
 }
 

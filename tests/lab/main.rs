@@ -1,6 +1,6 @@
 //! Real clusters of Docker containers on this machine, driven through the barque binary as its users do.
 //!
-//!     BARQUE_LAB=1 cargo test --test lab [-- GROUP…]      about 9 minutes; groups: see `GROUPS`
+//!     BARQUE_LAB=1 cargo test --test lab [-- GROUP…]      about 10 minutes; groups: see `GROUPS`
 //!     BARQUE_LAB=long cargo test --test lab               ten whole installs are killed as well
 //!
 //! `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::sockopt::{set_ip_mtu_discover, set_socket_recv_buffer_size};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, sendto, socket_with};
 
@@ -27,6 +28,9 @@ const STEPS: u32 = 16;
 const ROUNDS: usize = 5;
 /// A request that was not answered by then is sent once more, and then waited for as long again.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// Waits of 5 ms for room in the queue of packets that leave.
+const QUEUE_WAITS: usize = 40;
 
 const IP_HEADER: usize = 20;
 const ECHO_REQUEST: u8 = 8;
@@ -55,19 +59,24 @@ pub(super) fn path_mtus(goals: &[Goal]) -> anyhow::Result<BTreeMap<String, PathM
             let sizes = sizes(round, goal.interface, bounds);
             requests.extend(sizes.into_iter().map(|size| Request { goal: index, to: goal.address, size }));
         }
+        // Their numbers have 16 bits; so many are only open where nearly all of thousands of ways are bad.
+        requests.truncate(usize::from(u16::MAX));
         if requests.is_empty() {
             break;
         }
         let heard = Exchange { socket: &socket, identity: rand::random(), requests: &requests }.run()?;
-        for (index, bounds) in bounds.iter_mut().enumerate() {
-            let mine = || requests.iter().enumerate().filter(|(_, request)| request.goal == index);
-            let answered =
-                mine().filter(|(number, _)| heard.answered.contains(number)).map(|(_, request)| request.size);
-            bounds.answered = answered.max().unwrap_or(0).max(bounds.answered);
-            let not = mine().filter(|(number, _)| !heard.answered.contains(number)).map(|(_, request)| request.size);
-            let not = not.filter(|size| *size > bounds.answered).min();
-            bounds.unanswered = not.unwrap_or(u32::MAX).min(bounds.unanswered);
-            bounds.told |= mine().any(|(number, _)| heard.too_big.contains(&number));
+        for (number, request) in requests.iter().enumerate() {
+            let Some(bounds) = bounds.get_mut(request.goal) else { continue };
+            if heard.answered.contains(&number) {
+                bounds.answered = bounds.answered.max(request.size);
+            }
+            bounds.told |= heard.too_big.contains(&number);
+        }
+        for (number, request) in requests.iter().enumerate() {
+            let Some(bounds) = bounds.get_mut(request.goal) else { continue };
+            if !heard.answered.contains(&number) && request.size > bounds.answered {
+                bounds.unanswered = bounds.unanswered.min(request.size);
+            }
         }
     }
     let finish = |(goal, bounds): (&Goal, &Bounds)| {
@@ -87,7 +96,9 @@ fn sizes(round: usize, interface: u32, bounds: &Bounds) -> Vec<u32> {
         return Vec::new();
     }
     let step = |number: u32| bounds.answered + (gap * number).div_ceil(STEPS).max(number.min(gap));
-    (1..=STEPS.min(gap)).map(step).collect::<BTreeSet<u32>>().into_iter().collect()
+    // The interface's own size once more: two lost packets must not make a way smaller than it is.
+    let again = (round == 1).then_some(interface);
+    (1..=STEPS.min(gap)).map(step).chain(again).collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
 struct Request {
@@ -128,9 +139,7 @@ impl Exchange<'_> {
             for (number, request) in self.requests.iter().enumerate() {
                 if !heard.answered.contains(&number) && !heard.too_big.contains(&number) {
                     let packet = packet(self.identity, number as u16, request.size);
-                    // A full queue or a way that does not exist is a request without an answer.
-                    let _ = sendto(self.socket, &packet, SendFlags::empty(), &SocketAddrV4::new(request.to, 0));
-                    self.hear(&mut heard);
+                    self.send(&packet, request.to, &mut heard);
                 }
             }
             let begun = Instant::now();
@@ -147,11 +156,25 @@ impl Exchange<'_> {
         Ok(heard)
     }
 
+    /// A full queue is waited for, as a request that never left would pass for one that is too big. A way that does not
+    /// exist is a request without an answer.
+    fn send(&self, packet: &[u8], to: Ipv4Addr, heard: &mut Heard) {
+        for _ in 0..QUEUE_WAITS {
+            let sent = sendto(self.socket, packet, SendFlags::empty(), &SocketAddrV4::new(to, 0));
+            self.hear(heard);
+            if !matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS)) {
+                return;
+            }
+            let limit = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+            let _ = poll(&mut [PollFd::new(self.socket, PollFlags::OUT)], Some(&limit));
+        }
+    }
+
     /// Takes everything that has arrived.
     fn hear(&self, heard: &mut Heard) {
-        let mut buffer = vec![0; 65_536];
+        let mut buffer = [0; 16_384];
         while let Ok((_, length)) = recv(self.socket, &mut buffer[..], RecvFlags::empty()) {
-            match read(&buffer[..length.min(buffer.len())], self.identity) {
+            match read(buffer.get(..length).unwrap_or(&buffer), self.identity) {
                 Some(Message::Answer(number)) => drop(heard.answered.insert(number.into())),
                 Some(Message::TooBig(number)) => drop(heard.too_big.insert(number.into())),
                 None => {}

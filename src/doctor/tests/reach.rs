@@ -162,6 +162,9 @@ fn a_thousand_hosts_measure_a_sample() {
     let report = diagnose(&Input { inventory: &inventory, release: &release(), examined: &examined, now: NOW });
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     assert!(report.level == Level::Broken && report.sampled && report.ways.len() == all);
+    let page = crate::doctor::page(&report, "now").unwrap();
+    assert_eq!((page.matches("<svg ").count(), page.matches("<rect ").count()), (20, 3 * 999), "masters by all hosts");
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     let shown = crate::doctor::text(&report, false);
     assert!(shown.contains("not every way was measured") && shown.lines().count() < 100, "{}", shown.lines().count());
 }
