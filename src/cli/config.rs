@@ -7,9 +7,8 @@ use clap::{Args, Subcommand};
 use super::read::{read_text, rejected};
 use super::{Show, say};
 use crate::error::{Kind, with_hint};
-use crate::inventory::{self, From, Reveal, Setting, Settings, Unreadable};
+use crate::inventory::{self, From, Setting, Settings, Unopened};
 use crate::progress::table;
-use crate::secret::Secret;
 
 /// What an inventory leads to.
 #[derive(Subcommand)]
@@ -47,19 +46,6 @@ impl Config {
             false => say(&text_of(&settings)),
         }
         Ok(0)
-    }
-}
-
-/// Values of secrets are not shown, so they need not be there.
-struct Unopened;
-
-impl Reveal for Unopened {
-    fn environment(&self, _: &str) -> Result<Secret, Unreadable> {
-        Ok(Secret::new("unopened"))
-    }
-
-    fn age(&self, _: &str) -> Result<Secret, Unreadable> {
-        Ok(Secret::new("unopened"))
     }
 }
 

@@ -25,6 +25,8 @@ mod proxy;
 mod read;
 mod record;
 mod saved;
+mod schema;
+mod siblings;
 mod status;
 mod target;
 mod view;
@@ -52,6 +54,8 @@ enum Verb {
     Config(config::Config),
     /// Show who changed the cluster, when and how it went
     History(history::History),
+    /// Print the JSON Schema of inventories, for editors
+    Schema,
     /// A real cluster of Docker containers on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
@@ -130,6 +134,7 @@ impl Cli {
             Verb::Doctor(verb) => verb.run().await,
             Verb::Config(verb) => verb.run().await,
             Verb::History(verb) => verb.run().await,
+            Verb::Schema => schema::run(),
             Verb::Lab(verb) => verb.run().await,
             Verb::Agent => agent::run().await,
             Verb::Proxy(verb) => verb.run().await,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::siblings::siblings;
 use crate::error::{Kind, of_kind, with_hint};
 use crate::inventory::{self, Inventory, Mistake};
 use crate::payload::{Payload, Source};
@@ -9,7 +10,9 @@ use crate::payload::{Payload, Source};
 /// The inventory and the payload of its version.
 pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
     let (shown, text) = read_text(path)?;
-    let inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
+    let mut inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
+    let common = inventory::neighbours(&inventory, &siblings(path));
+    inventory.warnings.extend(common);
     let source = Source::find();
     if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
         return Err(rejected(&[mistake]));

@@ -8,6 +8,8 @@ use ipnet::Ipv4Net;
 pub(super) const PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16);
 /// Services' addresses.
 pub(super) const SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16);
+/// Networks that pods, services and hosts must not be in.
+pub(super) const AVOID: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16);
 /// The DNS domain of services.
 pub(super) const DOMAIN: &str = "cluster.local";
 /// The autonomous system number of all nodes.
@@ -32,6 +34,7 @@ pub(super) const ALL: &[Default] = &[
     row("version", "the image's", "one image is one tested set of versions; pin it to be refused by any other image"),
     row("network.pods", "", "1,024 blocks of 64 addresses, enough for 1,000 hosts; no usual network of hosts is there"),
     row("network.services", "", "65,534 services; where kubeadm has them too"),
+    row("network.avoid", "", "Docker's bridge takes it on every host that has Docker, and would hide what is there"),
     row("network.domain", "", "what nearly every chart and manifest expects"),
     row("network.asn", "", "the first number for private use (RFC 6996), so that no network outside has it"),
     row("api.endpoint", "none", "each host has its own proxy to all masters; only clients outside need an endpoint"),

@@ -16,10 +16,13 @@ mod hosts;
 mod kubelet;
 mod layer;
 mod nearest;
+mod neighbours;
 mod network;
 mod parse;
+mod plain_secret;
 mod range;
 mod reveal;
+mod schema;
 mod section;
 mod settings;
 mod ssh;
@@ -32,8 +35,10 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+pub use neighbours::{neighbours, parse_other};
 pub use parse::{parse, parse_with};
-pub use reveal::{Closed, Reveal, Unreadable};
+pub use reveal::{Closed, Reveal, Unopened, Unreadable};
+pub use schema::schema;
 pub use settings::{From, Setting, Settings, settings};
 pub use version::check_version;
 pub use warnings::warnings;
@@ -63,6 +68,9 @@ pub struct Network {
     pub pods: IpNet,
     /// Services' addresses; default 10.96.0.0/16.
     pub services: IpNet,
+    /// Networks that pods, services and hosts must not be in; default 172.17.0.0/16, which is Docker's bridge.
+    #[serde(default)]
+    pub avoid: Vec<IpNet>,
     /// The DNS domain of services; default cluster.local.
     pub domain: String,
     /// The autonomous system number of all nodes; default 64512, the first private one (RFC 6996).

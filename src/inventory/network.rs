@@ -13,9 +13,16 @@ use super::{Api, Network, defaults};
 pub(super) struct Networks {
     pub(super) pods: Located<Ipv4Net>,
     pub(super) services: Located<Ipv4Net>,
+    /// Networks that are somebody else's.
+    pub(super) avoid: Vec<Located<Ipv4Net>>,
     domain: String,
     asn: u32,
 }
+
+/// Fields of the section `network`.
+pub(super) const NETWORK_FIELDS: [&str; 5] = ["pods", "services", "avoid", "domain", "asn"];
+/// Fields of the section `api`.
+pub(super) const API_FIELDS: [&str; 2] = ["endpoint", "sans"];
 
 /// No cluster's network may touch these: this network, loopback, link-local, multicast and what is reserved.
 const SPECIAL: [(Ipv4Net, &str); 4] = [
@@ -32,11 +39,11 @@ impl Networks {
         let mut networks = Networks {
             pods: Located { at, value: defaults::PODS },
             services: Located { at, value: defaults::SERVICES },
+            avoid: vec![Located { at, value: defaults::AVOID }],
             domain: defaults::DOMAIN.to_owned(),
             asn: defaults::ASN,
         };
-        let known = ["pods", "services", "domain", "asn"];
-        let Some(section) = root.section("network", &known, findings) else { return networks };
+        let Some(section) = root.section("network", &NETWORK_FIELDS, findings) else { return networks };
         if let Some(pods) = network(&section, "pods", "10.244.0.0/16", findings) {
             if pods.value.prefix_len() > 24 {
                 let message =
@@ -51,6 +58,11 @@ impl Networks {
                 findings.add(services.at, message, "write a network from /12 to /24, such as 10.96.0.0/16");
             }
             networks.services = services;
+        }
+        if section.entry("avoid").is_some() {
+            let texts = section.list("avoid", findings);
+            let read = texts.into_iter().filter_map(|text| parsed("network.avoid", text, "172.17.0.0/16", findings));
+            networks.avoid = read.collect();
         }
         if let Some(domain) = section.text("domain", findings) {
             if is_dns_name(&domain.value) {
@@ -70,6 +82,7 @@ impl Networks {
         Network {
             pods: IpNet::V4(self.pods.value),
             services: IpNet::V4(self.services.value),
+            avoid: self.avoid.into_iter().map(|network| IpNet::V4(network.value)).collect(),
             domain: self.domain,
             asn: self.asn,
         }
@@ -77,8 +90,21 @@ impl Networks {
 }
 
 fn network(section: &Section<'_>, field: &str, example: &str, findings: &mut Findings) -> Option<Located<Ipv4Net>> {
-    let Located { at, value: text } = section.text(field, findings)?;
+    let text = section.text(field, findings)?;
     let path = section.path_of(field);
+    let network = parsed(&path, text, example, findings)?;
+    let fix = format!("write an IPv4 network, such as {example}");
+    for (special, name) in SPECIAL {
+        if special.contains(&network.value) || network.value.contains(&special) {
+            findings.add(network.at, format!("`{path}`: {} overlaps {name}", network.value), fix.clone());
+        }
+    }
+    Some(network)
+}
+
+/// A network as it is written, without an address inside it.
+fn parsed(path: &str, text: Located<String>, example: &str, findings: &mut Findings) -> Option<Located<Ipv4Net>> {
+    let Located { at, value: text } = text;
     let fix = format!("write an IPv4 network, such as {example}");
     let network = match text.parse::<IpNet>() {
         Ok(IpNet::V4(network)) => network,
@@ -98,17 +124,12 @@ fn network(section: &Section<'_>, field: &str, example: &str, findings: &mut Fin
             format!("write {}", network.trunc()),
         );
     }
-    for (special, name) in SPECIAL {
-        if special.contains(&network) || network.contains(&special) {
-            findings.add(at, format!("`{path}`: {network} overlaps {name}"), fix.clone());
-        }
-    }
     Some(Located { at, value: network.trunc() })
 }
 
 /// The `api` section.
 pub(super) fn api(root: &Section<'_>, findings: &mut Findings) -> Api {
-    let Some(section) = root.section("api", &["endpoint", "sans"], findings) else { return Api::default() };
+    let Some(section) = root.section("api", &API_FIELDS, findings) else { return Api::default() };
     let endpoint = section.text("endpoint", findings).map(|endpoint| {
         if let Some(problem) = endpoint_problem(&endpoint.value) {
             let fix = "write `name`, `name:port` or `address:port`, without `https://`";

@@ -13,7 +13,7 @@ use super::section::Section;
 use super::syntax::is_dns_label;
 use super::validate::validate;
 use super::version::check_form;
-use super::{Host, Inventory, Mistake, Role};
+use super::{Host, Inventory, Mistake, Role, plain_secret};
 
 /// Fields of the whole inventory.
 pub(super) const FIELDS: [&str; 11] =
@@ -29,6 +29,7 @@ pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
 pub fn parse_with(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
     let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
     let inventory = load(0, text, &mut findings).and_then(|mut document| {
+        plain_secret::take_out(&mut document, &mut findings);
         reveal::open(&mut document, reveal, &mut findings);
         read(&document, &mut findings)
     });

@@ -12,7 +12,7 @@ use super::document::{Entry, Node, Value, load};
 use super::findings::{Findings, Origin, Place};
 use super::range::expand;
 use super::reveal::{self, Reveal};
-use super::{Inventory, Mistake, defaults, parse};
+use super::{Inventory, Mistake, defaults, parse, plain_secret};
 
 /// All values of an inventory.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,6 +63,7 @@ type Layer<'a> = (Option<String>, &'a Node);
 pub fn settings(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Settings, Vec<Mistake>> {
     let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
     let read = load(0, text, &mut findings).and_then(|mut document| {
+        plain_secret::take_out(&mut document, &mut findings);
         reveal::open(&mut document, reveal, &mut findings);
         parse::read(&document, &mut findings).map(|inventory| (document, inventory))
     });

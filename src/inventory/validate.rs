@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::findings::{Findings, Located, Place};
 use super::hosts::{Draft, plural};
 use super::network::Networks;
@@ -120,8 +122,32 @@ fn overlaps(networks: &Networks, hosts: &[Draft], findings: &mut Findings) {
         let fix = "write `network.pods` and `network.services` so that they share no address";
         findings.add(pods.at.max(services.at), message, fix);
     }
+    for (field, network) in [("pods", pods), ("services", services)] {
+        for avoid in &networks.avoid {
+            if network.value.contains(&avoid.value) || avoid.value.contains(&network.value) {
+                let message = format!(
+                    "the network of {field}, {}, overlaps {}",
+                    network.value,
+                    foreign(avoid, network.at, findings)
+                );
+                let fix = format!("write another `network.{field}`, or take that network out of `network.avoid`");
+                findings.add(network.at.max(avoid.at), message, fix);
+            }
+        }
+    }
     for host in hosts {
         let Some(address) = &host.address else { continue };
+        for avoid in networks.avoid.iter().filter(|avoid| avoid.value.contains(&address.value)) {
+            let message = format!(
+                "the address {} of `{}` lies in {}",
+                address.value,
+                host.name.value,
+                foreign(avoid, address.at, findings)
+            );
+            let fix = "give the host another address, or write `network.avoid` without that network: `avoid: []` where no \
+                       host has Docker's bridge";
+            findings.add(address.at, message, fix);
+        }
         for (field, network) in [("pods", pods), ("services", services)] {
             if network.value.contains(&address.value) {
                 let written = match network.at {
@@ -137,6 +163,14 @@ fn overlaps(networks: &Networks, hosts: &[Draft], findings: &mut Findings) {
                 findings.add(address.at, message, fix);
             }
         }
+    }
+}
+
+/// A network of `network.avoid` for messages about another place.
+fn foreign(avoid: &Located<Ipv4Net>, from: Place, findings: &Findings) -> String {
+    match avoid.at {
+        Place::WHOLE_FILE => format!("{}, Docker's bridge on hosts that have Docker", avoid.value),
+        at => format!("{} of `network.avoid` ({})", avoid.value, findings.line(at, from)),
     }
 }
 

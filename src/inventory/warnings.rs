@@ -9,7 +9,8 @@ use super::{Inventory, Role};
 /// One line each, with its place; empty for an inventory that gives no cause.
 pub fn warnings(inventory: &Inventory) -> Vec<String> {
     let line = |warning: &super::Mistake| {
-        format!("{}:{}:{}: {}; {}", warning.file, warning.line, warning.column, warning.message, warning.fix)
+        let place = if warning.line > 0 { format!(":{}:{}", warning.line, warning.column) } else { String::new() };
+        format!("{}{place}: {}; {}", warning.file, warning.message, warning.fix)
     };
     inventory.warnings.iter().map(line).collect()
 }

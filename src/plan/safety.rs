@@ -1,5 +1,6 @@
 //! What forbids a run before anything is touched, all of it in one answer.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,7 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
         }
     }
     found.extend(members(input).into_iter().filter(|problem| scope.takes(&problem.host)));
+    found.extend(one_machine(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(choice(input, scope));
     found
 }
@@ -259,6 +261,35 @@ fn topology(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String,
 fn changed_members<'a>(facts: &'a HostFacts, wanted: &str) -> Option<&'a str> {
     let found = facts.etcd_initial_cluster.as_deref()?;
     (facts.etcd_data && found != wanted).then_some(found)
+}
+
+/// Two masters on one machine are two votes that are lost together, and two nodes cannot share a kubelet. Workers that
+/// were cloned with their machine-id are the doctor's to tell: they do work.
+fn one_machine(input: &Input<'_>) -> Vec<Problem> {
+    let mut first: BTreeMap<&str, (&Host, &HostFacts)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for host in input.inventory.hosts.values() {
+        let Some(facts) = input.observed.host(&host.name) else { continue };
+        let id = facts.machine_id.as_str();
+        if id.is_empty() || id == "uninitialized" {
+            continue;
+        }
+        let Some((other, others)) = first.get(id) else {
+            first.insert(id, (host, facts));
+            continue;
+        };
+        let masters = host.role == Role::Master && other.role == Role::Master;
+        if masters || (facts.addresses.contains(&other.address) && others.addresses.contains(&host.address)) {
+            found.push(Problem {
+                host: host.name.clone(),
+                message: format!("it and {} are one machine: both have the machine-id {id}", other.name),
+                fix: "take one of them out of the inventory; if they are copies of one disk: rm -f /etc/machine-id && \
+                      systemd-machine-id-setup, and reboot"
+                    .to_string(),
+            });
+        }
+    }
+    found
 }
 
 /// A master that lost its data must not start as a new member of a cluster that runs: its vote would count without

@@ -108,7 +108,7 @@ fn help_fits_and_names_every_verb_for_users() {
     let desk = Desk::set_up();
     let whole = desk.run(&["--help"]);
     assert_eq!((whole.code, whole.err.as_str()), (0, ""));
-    for verb in ["plan", "apply", "status", "config", "lab"] {
+    for verb in ["plan", "apply", "status", "config", "schema", "lab"] {
         assert!(has_line(&whole.out, &[&format!("  {verb} ")]), "{verb} is missing in {}", whole.out);
     }
     for hidden in ["agent", "proxy", "pause"] {

@@ -8,6 +8,7 @@ mod doctor;
 mod fakes;
 mod plans;
 mod runs;
+mod schema;
 #[path = "../fakes/sshd.rs"]
 mod sshd;
 

@@ -8,7 +8,7 @@ use super::source::Source;
 pub type Finding = (usize, String);
 
 /// Each crate's one home: whoever wants to replace it opens one folder.
-const HOMES: [(&str, &str); 12] = [
+const HOMES: [(&str, &str); 13] = [
     ("bollard", "src/lab/"),
     ("clap", "src/cli/"),
     ("etcd_client", "src/cluster/etcd.rs"),
@@ -17,6 +17,7 @@ const HOMES: [(&str, &str); 12] = [
     ("rcgen", "src/pki/"),
     ("rpassword", "src/cli/"),
     ("russh", "src/host/ssh/"),
+    ("schemars", "src/inventory/schema.rs"),
     ("similar", "src/plan/"),
     ("tera", "src/render.rs"),
     ("x509_parser", "src/pki/"),

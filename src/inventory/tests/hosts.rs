@@ -68,6 +68,35 @@ fn host_addresses_inside_a_network() {
 }
 
 #[test]
+fn networks_to_avoid() {
+    let docker = "172.17.0.0/16, Docker's bridge on hosts that have Docker";
+    assert_eq!(
+        mistake("network: {pods: 172.16.0.0/12}\n"),
+        format!(
+            "4:17 the network of pods, 172.16.0.0/12, overlaps {docker} | write another `network.pods`, or take that network \
+             out of `network.avoid`"
+        )
+    );
+    assert_eq!(
+        mistake("workers: {w1: 172.17.0.9}\n"),
+        format!(
+            "4:15 the address 172.17.0.9 of `w1` lies in {docker} | give the host another address, or write `network.avoid` \
+             without that network: `avoid: []` where no host has Docker's bridge"
+        )
+    );
+    good(&format!("{MASTERS}network: {{pods: 172.16.0.0/12, avoid: []}}\nworkers: {{w1: 10.0.0.9}}\n"));
+    assert_eq!(
+        mistake("network: {avoid: [192.168.0.0/16, 10.96.1.0/24]}\n"),
+        "4:35 the network of services, 10.96.0.0/16, overlaps 10.96.1.0/24 of `network.avoid` (line 4) | write another \
+         `network.services`, or take that network out of `network.avoid`"
+    );
+    assert_eq!(
+        mistake("network: {avoid: [docker]}\n"),
+        "4:19 `network.avoid`: `docker` is no network | write an IPv4 network, such as 172.17.0.0/16"
+    );
+}
+
+#[test]
 fn addresses_that_no_host_can_have() {
     let own = "write the IPv4 address that the other hosts reach it by";
     let cases = [

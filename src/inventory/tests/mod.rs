@@ -7,6 +7,7 @@ mod examples;
 mod fields;
 mod groups;
 mod hosts;
+mod schema;
 mod settings;
 
 const MASTERS: &str = "cluster: ha\nmasters:\n  m1: 10.0.0.1\n";
