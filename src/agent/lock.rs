@@ -63,8 +63,8 @@ impl Drop for Held {
     }
 }
 
-/// Someone who only looks holds the lock for a moment.
-const ATTEMPTS: usize = 5;
+/// Someone who only looks holds the lock for a moment; the agent of a run that was killed needs one to end.
+const ATTEMPTS: usize = 40;
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// Takes the lock, or tells who holds it. Where the holder is the same run, whose connection broke, both agree: the lock

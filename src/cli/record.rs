@@ -56,7 +56,10 @@ pub(super) fn holder(verb: &str) -> anyhow::Result<Holder> {
     let process = std::process::id();
     let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
-    let user = user.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+    let user = user.unwrap_or_else(|| match rustix::process::getuid() {
+        id if id.is_root() => "root".to_string(),
+        id => format!("uid{}", id.as_raw()),
+    });
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Holder {
         run: format!(
