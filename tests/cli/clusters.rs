@@ -185,3 +185,16 @@ fn a_lost_folder_is_noticed_before_anything_is_changed() {
     assert!(said.err.contains("the cluster's folder"), "{}", said.err);
     assert_eq!(world.with("m1", |machine| machine.text("/etc/kubernetes/pki/ca.crt")), before);
 }
+
+#[test]
+fn other_clusters_of_the_operator_are_compared() {
+    let Site { desk, .. } = &site(1, 0);
+    desk.write("other.yaml", "cluster: other\nmasters: {m1: 10.0.9.9}\nssh: {user: x}\n");
+    let plan = || desk.run(&["plan", "-i", "i.yaml"]);
+    let said = plan();
+    assert!(said.code == 0 && !said.out.contains("other"), "a cluster that was never made does not count: {said:#?}");
+    desk.write("clusters/other/admin.conf", "");
+    let said = plan();
+    let warning = "other.yaml: the cluster other has its pods in 10.244.0.0/16 too (here 10.244.0.0/16)";
+    assert!(said.code == 0 && said.out.contains(warning), "{said:#?}");
+}
