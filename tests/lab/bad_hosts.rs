@@ -13,7 +13,7 @@ const TROUBLES: [(&str, &str, &str); 8] = [
     ("w1", "", "is the host up"),
     ("w2", ": >/root/.ssh/authorized_keys", "accepted no key"),
     ("w3", "", "host key changed"),
-    ("w4", USER, "sudo for ops"),
+    ("w4", USER, "sudo needs a password for ops"),
     ("w5", "mount -t tmpfs -o size=64m tmpfs /var/lib", "/var/lib has"),
     ("w6", "", "no interface has its address"),
     (
