@@ -19,6 +19,8 @@ mod pretend;
 mod server;
 mod servers;
 mod site;
+#[allow(dead_code, reason = "tests/cli uses the rest")]
+#[path = "../../tests/fakes/sshd.rs"]
 mod sshd;
 
 use std::path::PathBuf;

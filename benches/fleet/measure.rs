@@ -9,20 +9,10 @@ const TICKS: f64 = 100.0;
 
 /// CPU time of this process so far, all threads, in user space and in the kernel.
 pub fn own_cpu() -> Duration {
-    fields([11, 12])
-}
-
-/// CPU time of children that have ended and been waited for, and of theirs.
-#[allow(dead_code, reason = "for other tools")]
-pub fn children_cpu() -> Duration {
-    fields([13, 14])
-}
-
-fn fields(wanted: [usize; 2]) -> Duration {
     let text = fs_err::read_to_string("/proc/self/stat").unwrap();
     // The second field is the program's name in parentheses, which may hold spaces.
     let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: u64 = wanted.iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum();
+    let ticks: u64 = [11, 12].iter().map(|at: &usize| fields[*at].parse::<u64>().unwrap()).sum();
     Duration::from_secs_f64(ticks as f64 / TICKS)
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use russh::keys::{PublicKey, decode_secret_key};
+use russh::keys::key::safe_rng;
+use russh::keys::{Algorithm, PrivateKey, PublicKey, decode_secret_key};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -83,7 +84,7 @@ async fn listen(site: &Site, world: &World, counters: &Arc<Counters>, hosts: usi
         let (name, address) = (Site::name(number), Site::way(number));
         let listener = TcpListener::bind(SocketAddr::new(address, port)).await.unwrap();
         port = listener.local_addr().unwrap().port();
-        let key = sshd::new_key();
+        let key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).unwrap();
         known_hosts += &format!("[{address}]:{port} {}\n", key.public_key().to_openssh().unwrap());
         addresses += &format!("{address}\n");
         sshd::serve(listener, world, &name, key, &user, counters);

@@ -81,22 +81,40 @@ impl Fleet {
         &mut self,
         wanted: &BTreeMap<String, Vec<String>>,
     ) -> BTreeMap<String, BTreeMap<String, Present>> {
-        let jobs: Vec<_> =
-            wanted.iter().filter_map(|(host, paths)| Some((host, paths, self.sessions.remove(host)?))).collect();
-        let reads = stream::iter(jobs).map(|(host, paths, mut session)| async move {
-            let answer = session.read(paths).await;
-            (host, session, answer)
-        });
-        let mut reads = reads.buffer_unordered(WIDTH);
-        let mut contents = BTreeMap::new();
-        while let Some((host, session, answer)) = reads.next().await {
-            // A channel that failed is in an unknown state; the next use connects again.
-            if let Ok(found) = answer {
-                self.sessions.insert(host.clone(), session);
-                contents.insert(host.clone(), found);
+        let hosts: Vec<String> = wanted.keys().cloned().collect();
+        let read = async |host: &str, session: &mut Session| match wanted.get(host) {
+            Some(paths) => session.read(paths).await,
+            None => Ok(BTreeMap::new()),
+        };
+        let answers = self.ask(&hosts, read).await;
+        answers.into_iter().filter_map(|(host, answer)| Some((host, answer.ok()?))).collect()
+    }
+
+    /// Asks those of the hosts that are connected, all at once.
+    pub(super) async fn ask<T>(
+        &mut self,
+        hosts: &[String],
+        question: impl AsyncFn(&str, &mut Session) -> anyhow::Result<T>,
+    ) -> BTreeMap<String, anyhow::Result<T>> {
+        let sessions: Vec<(String, Session)> =
+            hosts.iter().filter_map(|host| self.sessions.remove_entry(host)).collect();
+        let asked = stream::iter(sessions).map(|(host, mut session)| {
+            let question = &question;
+            async move {
+                let answer = question(&host, &mut session).await;
+                (host, session, answer)
             }
+        });
+        let mut asked = asked.buffer_unordered(WIDTH);
+        let mut answers = BTreeMap::new();
+        while let Some((host, session, answer)) = asked.next().await {
+            // A channel that failed is in an unknown state; the next use connects again.
+            if answer.is_ok() {
+                self.sessions.insert(host.clone(), session);
+            }
+            answers.insert(host, answer);
         }
-        contents
+        answers
     }
 
     /// kubelets start static pods while we look. A member of etcd that started after its host was seen, and before the

@@ -69,19 +69,19 @@ impl Fleet {
             let message = format!("the cluster's lock could be taken on {} of {} masters", got.len(), masters.len());
             return Err(with_hint(Kind::BadHost, message, "most masters must answer: see barque status"));
         }
-        self.lock = super::lock::Lock { holder: Some(holder.clone()), masters: masters.iter().cloned().collect() };
+        self.lock = Lock { holder: Some(holder.clone()), masters: masters.iter().cloned().collect() };
         Ok(())
     }
 
     /// Who holds the lock, by master.
     pub async fn holders(&mut self, masters: &[String]) -> BTreeMap<String, Holder> {
-        let answers = self.ask(masters, async |session: &mut Session| session.holder().await).await;
+        let answers = self.ask(masters, async |_: &str, session: &mut Session| session.holder().await).await;
         answers.into_iter().filter_map(|(master, answer)| Some((master, answer.ok()??))).collect()
     }
 
     /// Appends a line to the history on each of these masters that is connected; answers how many took it.
     pub async fn remember(&mut self, masters: &[String], line: &str) -> usize {
-        let answers = self.ask(masters, async |session: &mut Session| session.remember(line).await).await;
+        let answers = self.ask(masters, async |_: &str, session: &mut Session| session.remember(line).await).await;
         answers.values().filter(|answer| answer.is_ok()).count()
     }
 
@@ -99,34 +99,8 @@ impl Fleet {
                 Err(error) => drop(failures.insert(target.name.clone(), Err(error))),
             }
         }
-        let mut answers = self.ask(masters, async |session: &mut Session| session.recall().await).await;
+        let mut answers = self.ask(masters, async |_: &str, session: &mut Session| session.recall().await).await;
         answers.extend(failures);
-        answers
-    }
-
-    /// Asks those of the hosts that are connected, all at once.
-    async fn ask<T>(
-        &mut self,
-        hosts: &[String],
-        question: impl AsyncFn(&mut Session) -> anyhow::Result<T>,
-    ) -> BTreeMap<String, anyhow::Result<T>> {
-        let sessions: Vec<(String, Session)> =
-            hosts.iter().filter_map(|host| self.sessions.remove_entry(host)).collect();
-        let asked = sessions.into_iter().map(|(host, mut session)| {
-            let question = &question;
-            async move {
-                let answer = question(&mut session).await;
-                (host, session, answer)
-            }
-        });
-        let mut answers = BTreeMap::new();
-        for (host, session, answer) in join_all(asked).await {
-            // A channel that failed is in an unknown state; the next use connects again.
-            if answer.is_ok() {
-                self.sessions.insert(host.clone(), session);
-            }
-            answers.insert(host, answer);
-        }
         answers
     }
 }

@@ -17,8 +17,9 @@ pub struct Measured {
     pub bytes_a_second: u64,
 }
 
-/// Milliseconds of a step where nothing was measured: means of a lab of three masters and two workers that share two
-/// cores, 2026-11-22. Machines of their own are faster, so these are on the long side.
+/// Milliseconds of a step where nothing was measured. Most are means of a lab of three masters and two workers that share
+/// two cores, 2026-11-22; machines of their own are faster, so these are on the long side. Those of swap, workloads, the
+/// service's name and the probe pod are estimates.
 fn usual(step: &Step) -> u64 {
     match step {
         Step::PrepareKernel(_) => 10,
