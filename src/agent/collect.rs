@@ -13,7 +13,7 @@ use crate::facts::{Disk, FileFacts, HostFacts, parse};
 use crate::known::{names, paths};
 use crate::pki;
 use crate::secret::{Secret, sha256_hex};
-use crate::step::{Input, Machine};
+use crate::step::{Input, Machine, TURN_RECORD};
 
 /// A configuration file of a node is small; a larger one is none of ours and is reported by its size.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -51,6 +51,7 @@ pub(super) async fn host(machine: &Machine<'_>, look: &Look) -> anyhow::Result<H
         layers: layers(machine),
         images: images(machine).await,
         releases: releases(machine),
+        turns: turns(machine),
         current: current.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned())),
         etcd_data: machine.path(paths::ETCD_DATA).join("member").exists(),
         etcd_initial_cluster: parse::initial_cluster(&manifest),
@@ -209,6 +210,11 @@ fn releases(machine: &Machine<'_>) -> BTreeMap<String, String> {
         Some((version, sha256_hex(&text)))
     };
     names_in(machine, paths::RELEASES).into_iter().filter(|name| !name.contains(".partial")).filter_map(read).collect()
+}
+
+fn turns(machine: &Machine<'_>) -> BTreeSet<String> {
+    let begun = |kind: &String| machine.path(&format!("{}/{kind}/{TURN_RECORD}", paths::TURNS)).exists();
+    names_in(machine, paths::TURNS).into_iter().filter(begun).collect()
 }
 
 async fn images(machine: &Machine<'_>) -> BTreeMap<String, String> {

@@ -19,7 +19,7 @@ use crate::event::{Phase, Sink};
 use crate::facts::Observed;
 use crate::inventory::Inventory;
 use crate::known::paths;
-use crate::plan::{Detail, Plan, Saved, explain};
+use crate::plan::{Detail, Plan, Saved, Scope, Versions, explain};
 use crate::progress::{self, Recorder, Tee};
 use crate::step::{RunProbePod, Step};
 
@@ -35,6 +35,9 @@ pub(super) struct Apply {
     /// A plan that `barque plan --out` saved: runs exactly that, without asking
     #[arg(value_name = "PLAN")]
     file: Option<PathBuf>,
+    /// What may happen to versions: `upgrade` is an apply that may change them.
+    #[arg(skip)]
+    versions: Versions,
 }
 
 /// What a successful run must show beside an empty second plan.
@@ -53,7 +56,21 @@ impl Apply {
 
     /// An apply that was approved already.
     pub(super) fn approved(common: Common) -> Apply {
-        Apply { common, chosen: Chosen::default(), yes: true, file: None }
+        Apply { common, chosen: Chosen::default(), yes: true, file: None, versions: Versions::Keep }
+    }
+
+    /// An apply that may change versions.
+    pub(super) fn of_versions(common: Common, chosen: Chosen, yes: bool, versions: Versions) -> Apply {
+        Apply { common, chosen, yes, file: None, versions }
+    }
+
+    /// As the lock, the history and hints name it.
+    fn verb(&self) -> &'static str {
+        match self.versions {
+            Versions::Keep => "apply",
+            Versions::Forward => "upgrade",
+            Versions::Back => "upgrade rollback",
+        }
     }
 
     pub(super) async fn run_with(mut self, proof: Proof) -> anyhow::Result<u8> {
@@ -69,7 +86,7 @@ impl Apply {
         let sink: Arc<dyn Sink> = Arc::new(Tee::new(vec![screen, recorder.clone()]));
         let choose = |inventory: &Inventory| match &saved {
             Some(saved) => Ok(saved.scope.clone()),
-            None => self.chosen.scope(inventory),
+            None => Ok(Scope { versions: self.versions, ..self.chosen.scope(inventory)? }),
         };
         let mut context = Context::open_for(&self.common, choose, Purpose::Change, sink)?;
         if let (Some(path), Some(saved)) = (&self.file, &saved) {
@@ -82,7 +99,7 @@ impl Apply {
             self.say(&explain(&plan, false));
             return if proof == Proof::Pod { self.finish(&context, &observed, &plan) } else { left(&plan) };
         }
-        let holder = record::holder("apply")?;
+        let holder = record::holder(self.verb())?;
         let masters = context.masters();
         context.fleet.lock(&masters, &holder).await?;
         // Another run may have ended between our look and our lock.
@@ -95,7 +112,8 @@ impl Apply {
         let mut record = Record::begun(&holder, &plan, &shown.text(&plan, &observed, Detail::Brief));
         record.keep(&mut context).await?;
         let journal = context.store.journal()?;
-        let begun = json!({"run": "apply", "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
+        let begun =
+            json!({"run": self.verb(), "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
         journal.append(SystemTime::now(), &begun)?;
         let started = Instant::now();
         let report = engine::run(&mut context.fleet, &plan, context.vault.clone(), interrupted()).await;
@@ -106,7 +124,7 @@ impl Apply {
         let measured = measured::of_run(&plan, &events);
         let failures: Vec<String> =
             report.failures.iter().map(|failure| format!("{}: {}", failure.host, failure.step)).collect();
-        let ended = json!({"run": "apply", "outcome": record.result, "changed": report.changed, "failures": failures,
+        let ended = json!({"run": self.verb(), "outcome": record.result, "changed": report.changed, "failures": failures,
             "measured": measured});
         journal.append(SystemTime::now(), &ended)?;
         journal.finish()?;
@@ -124,13 +142,13 @@ impl Apply {
 
     /// What a run that ended well must show; what was seen at the end.
     async fn prove(&self, context: &mut Context, report: &Report, proof: Proof) -> anyhow::Result<Observed> {
-        check(report, context)?;
+        check(report, context, self.verb())?;
         let after = context.observe().await?;
         in_sync(context, &after)?;
         if proof == Proof::Pod {
             let pod = probe(context);
             let report = engine::run(&mut context.fleet, &pod, context.vault.clone(), interrupted()).await;
-            check(&report, context)?;
+            check(&report, context, self.verb())?;
         }
         Ok(after)
     }
@@ -180,8 +198,8 @@ async fn interrupted() {
     }
 }
 
-fn check(report: &Report, context: &Context) -> anyhow::Result<()> {
-    let again = format!("go on with: barque apply -i {}", context.inventory_path.display());
+fn check(report: &Report, context: &Context, verb: &str) -> anyhow::Result<()> {
+    let again = format!("go on with: barque {verb} -i {}", context.inventory_path.display());
     if report.interrupted {
         return Err(with_hint(Kind::Interrupted, "interrupted; steps that had begun were ended", again));
     }

@@ -53,6 +53,6 @@ impl Chosen {
             }
             (one, other) => one.or(other),
         };
-        Ok(Scope { only, skip_unreachable: self.skip_unreachable })
+        Ok(Scope { only, skip_unreachable: self.skip_unreachable, ..Scope::default() })
     }
 }

@@ -66,7 +66,7 @@ impl History {
 async fn records(common: &Common) -> anyhow::Result<Vec<Record>> {
     let only_masters = |inventory: &Inventory| {
         let only = inventory.masters().map(|host| host.name.clone()).collect();
-        Ok(Scope { only: Some(only), skip_unreachable: true })
+        Ok(Scope { only: Some(only), skip_unreachable: true, ..Scope::default() })
     };
     let sink = Arc::from(progress::sink(progress::Mode::Quiet));
     let mut context = Context::open_for(common, only_masters, Purpose::Look, sink)?;

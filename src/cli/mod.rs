@@ -29,6 +29,7 @@ mod schema;
 mod siblings;
 mod status;
 mod target;
+mod upgrade;
 mod view;
 
 /// Installs Kubernetes clusters on bare machines over SSH, and runs the rest of their life.
@@ -45,6 +46,8 @@ enum Verb {
     Plan(plan::Plan),
     /// Make the cluster what the inventory says; safe to repeat
     Apply(apply::Apply),
+    /// Bring the cluster to this barque's version: masters one by one, then nodes in batches; safe to repeat
+    Upgrade(upgrade::Upgrade),
     /// Show the cluster's nodes and whether each host is in sync
     Status(status::Status),
     /// Show what is wrong on the hosts and how to mend it, before an install and any day after
@@ -130,6 +133,7 @@ impl Cli {
         match self.verb {
             Verb::Plan(verb) => verb.run().await,
             Verb::Apply(verb) => verb.run().await,
+            Verb::Upgrade(verb) => verb.run().await,
             Verb::Status(verb) => verb.run().await,
             Verb::Doctor(verb) => verb.run().await,
             Verb::Config(verb) => verb.run().await,

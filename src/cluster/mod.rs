@@ -39,6 +39,8 @@ pub trait Access: Send + Sync {
     async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>>;
     /// Members of this host's etcd, from a member that has a leader; `pki` is the folder with its certificates.
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>>;
+    /// `/healthz` of a component of this host that serves TLS on loopback with a certificate of its own making.
+    async fn health(&self, port: u16) -> anyhow::Result<()>;
     /// The A record of a name, as this DNS server has it; the caller sets a limit to the wait.
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr>;
 }
@@ -54,6 +56,10 @@ impl Access for RealAccess {
 
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
         RealEtcd::members(pki).await
+    }
+
+    async fn health(&self, port: u16) -> anyhow::Result<()> {
+        RealApi::on_loopback(port)?.text("/healthz").await.map(drop)
     }
 
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {

@@ -216,7 +216,13 @@ pub fn host_parts(input: &HostInput<'_>) -> anyhow::Result<HostPart> {
 
 /// A static pod's manifest, which kubelet alone reads.
 fn static_pod(name: &str, values: &Value) -> anyhow::Result<HostPart> {
-    let manifest = render(&format!("{name}/{name}.yaml"), values)?;
+    let mut values = values.clone();
+    values["pod_marker"] = names::POD_MARKER.into();
+    values["marker"] = "".into();
+    let template = format!("{name}/{name}.yaml");
+    let digest = sha256_hex(render(&template, &values)?.as_bytes());
+    values["marker"] = format!("{name}:{}", &digest[..16]).into();
+    let manifest = render(&template, &values)?;
     let file = FileSpec::text(format!("{}/{name}.yaml", paths::MANIFESTS), manifest);
     Ok(HostPart { manifests: vec![FileSpec { mode: 0o600, ..file }], ..HostPart::default() })
 }

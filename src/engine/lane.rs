@@ -184,9 +184,13 @@ impl Supplier for Asked<'_> {
     }
 
     async fn secret(&self, name: &str) -> anyhow::Result<Secret> {
-        let Step::WriteFiles(step) = &self.task.step else { bail!("this step writes no secrets") };
+        let files = match &self.task.step {
+            Step::WriteFiles(step) => &step.files,
+            Step::RollControlPlane(step) => &step.files,
+            _ => bail!("this step writes no secrets"),
+        };
         let planned =
-            step.files.iter().any(|file| matches!(&file.content, Content::Secret { name: known, .. } if known == name));
+            files.iter().any(|file| matches!(&file.content, Content::Secret { name: known, .. } if known == name));
         ensure!(planned, "secret {name:?} is not in the plan");
         self.vault.secret(name)
     }

@@ -89,6 +89,9 @@ pub struct HostFacts {
     pub images: BTreeMap<String, String>,
     /// Version to digest of its release.yaml, for each release that was unpacked to its end.
     pub releases: BTreeMap<String, String>,
+    /// Changes of this host that have begun and have not proved themselves, by their kind.
+    #[serde(default)]
+    pub turns: BTreeSet<String>,
     /// Where the symlink to the release in use leads.
     pub current: Option<String>,
     /// etcd has data here.

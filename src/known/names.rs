@@ -37,3 +37,7 @@ pub const FUNCTION_LABEL: &str = "barque.io/function";
 /// BGP cluster id of the masters as reflectors: one for all, so that a route is reflected once (RFC 4456, section 7).
 /// From 240.0.0.0/4, which no host has.
 pub const REFLECTOR_CLUSTER_ID: &str = "244.0.0.1";
+/// Environment variable of every container of a static pod: the pod's component and its manifest's digest.
+pub const POD_MARKER: &str = "BARQUE_POD";
+/// Namespace of kubelets' leases.
+pub const NODE_LEASES: &str = "kube-node-lease";

@@ -58,6 +58,8 @@ pub const AUDIT_LOG: &str = "/var/log/kubernetes/audit.log";
 pub const PAYLOAD: &str = "/opt/barque/payload";
 /// One file a unit: the digest of the configuration it was last started with.
 pub const STARTED: &str = "/var/lib/barque/started";
+/// One folder a change of a serving host that has begun and has not proved itself: copies of what it replaces.
+pub const TURNS: &str = "/var/lib/barque/turns";
 /// Kernel modules to load at boot.
 pub const MODULES_CONF: &str = "/etc/modules-load.d/barque.conf";
 /// Sysctls to set at boot. The number puts it behind the distributions' own files.

@@ -132,6 +132,7 @@ fn host_facts(input: &HostInput<'_>, part: &HostPart) -> BTreeMap<String, String
     put("swap".into(), text(&facts.swaps));
     put("layers".into(), format!("{} of them, {}", layers.len(), short(&layers.join(" "))));
     put("releases".into(), format!("{} of them, {}", releases.len(), short(&releases.join(" "))));
+    put("begun changes".into(), text(&facts.turns.iter().cloned().collect::<Vec<_>>()));
     put("release in use".into(), facts.current.clone().unwrap_or_else(|| "none".to_string()));
     put("image".into(), facts.images.get(&release.image).cloned().unwrap_or_else(|| "none".to_string()));
     put("data of etcd".into(), yes(facts.etcd_data));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, Scope, node};
+use super::{Plan, Scope, TaskId, node};
 use crate::component::{self, ClusterPart, Input};
 use crate::event::Phase;
 use crate::facts::{ClusterFacts, ObjectKey, drift};
@@ -13,7 +13,8 @@ use serde_json::Value;
 
 /// Adds the tasks. Those in the API go to one master: the one whose API server answered, else the first by name. After
 /// the install no master is special: any would do.
-pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope) -> anyhow::Result<()> {
+/// Objects come after `rolled`: what runs in pods must not be newer than the API servers.
+pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, rolled: Vec<TaskId>) -> anyhow::Result<()> {
     let cluster = input.observed.cluster.as_ref();
     let first = input.inventory.masters().find(|master| input.observed.host(&master.name).is_some());
     let Some(lead) = cluster.map(|facts| facts.seen_from.clone()).or(first.map(|host| host.name.clone())) else {
@@ -32,7 +33,7 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope) -> anyhow::
         let purpose = "RBAC, Calico, kube-proxy, CoreDNS".to_string();
         let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
         let step = Step::ApplyObjects(ApplyObjects { purpose, kubeconfig, objects });
-        applied = Some(plan.push(&lead, Phase::Cluster, Vec::new(), step));
+        applied = Some(plan.push(&lead, Phase::Cluster, rolled, step));
     }
     let chosen = |host: &&Host| scope.takes(&host.name) && input.observed.host(&host.name).is_some();
     for host in input.inventory.hosts.values().filter(chosen) {

@@ -33,6 +33,8 @@ fn usual(step: &Step) -> u64 {
         Step::AwaitEtcd(_) => 3_900,
         Step::AwaitApiServer(_) => 3_700,
         Step::ApplyObjects(_) => 1_700,
+        Step::RollControlPlane(_) => 25_000,
+        Step::RollNode(_) => 5_000,
         Step::UpdateNode(_) => 50,
         Step::AwaitNode(_) => 8_800,
         Step::AwaitWorkloads(_) => 6_500,

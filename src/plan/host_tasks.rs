@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Plan;
+use super::rolling::{self, Roll};
 use crate::component::{HostInput, HostPart};
 use crate::event::Phase;
 use crate::facts::HostFacts;
@@ -45,8 +46,12 @@ impl Validity {
     }
 }
 
-/// Adds the host's tasks, in the order in which they run.
-pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) {
+/// Adds the host's tasks, in the order in which they run. Of a host that serves only what disturbs nothing; the rest is
+/// the answer.
+pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) -> Option<Roll> {
+    if rolling::serves(input) {
+        return Some(beside(plan, input, part, validity));
+    }
     let first = plan.tasks.len();
     let host = input.host.name.as_str();
     let facts = input.facts;
@@ -68,7 +73,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validi
         stale.extend(step.stale.clone());
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
-    payload(input, &part, &stale, &mut push);
+    payload(input, &part, &stale, Use::Now, &mut push);
     if let Some(step) = files(facts, "static pods", &part, &part.manifests) {
         push(Phase::ControlPlane, Step::WriteFiles(step));
     }
@@ -82,6 +87,47 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validi
         let kubeconfig = paths::SUPER_ADMIN_CONF.to_string();
         plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitApiServer(AwaitApiServer { kubeconfig }));
     }
+    None
+}
+
+/// What a host that serves can be given at once: files that nothing reads before it starts again, certificates, and the
+/// payload beside the one in use.
+fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) -> Roll {
+    let host = input.host.name.as_str();
+    let facts = input.facts;
+    let mut push = |phase, step| {
+        plan.push(host, phase, Vec::new(), step);
+    };
+    if let Some(step) = kernel(facts, &part) {
+        push(Phase::Hosts, step);
+    }
+    if !facts.swaps.is_empty() {
+        push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
+    }
+    let (waiting, free): (Vec<FileSpec>, Vec<FileSpec>) =
+        part.files.iter().cloned().partition(|file| rolling::is_read_at_start(&part, &file.path));
+    if let Some(step) = files(facts, "configuration", &part, &free) {
+        push(Phase::Hosts, Step::WriteFiles(step));
+    }
+    let mut stale = BTreeSet::new();
+    if let Some(step) = certificates(input, &part, validity) {
+        stale.extend(step.stale.clone());
+        push(Phase::Certificates, Step::IssueCertificates(step));
+    }
+    payload(input, &part, &stale, Use::Later, &mut push);
+    let waiting = files(facts, "configuration", &part, &waiting);
+    stale.extend(waiting.iter().flat_map(|step| step.stale.clone()));
+    let manifests = files(facts, "static pods", &part, &part.manifests).map(|step| step.files).unwrap_or_default();
+    let reasons: Vec<(&str, Step)> =
+        [CONTAINERD, KUBELET].into_iter().filter_map(|name| Some((name, unit(facts, &part, name, &stale)?))).collect();
+    rolling::roll(input, &part, waiting.map(|step| step.files).unwrap_or_default(), manifests, &reasons)
+}
+
+/// When a release that was unpacked is to be the one in use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Now,
+    Later,
 }
 
 fn kernel(facts: &HostFacts, part: &HostPart) -> Option<Step> {
@@ -136,11 +182,17 @@ fn certificates(input: &HostInput<'_>, part: &HostPart, validity: &Validity) -> 
     (!step.certificates.is_empty()).then_some(step)
 }
 
-fn payload(input: &HostInput<'_>, part: &HostPart, stale: &BTreeSet<String>, push: &mut impl FnMut(Phase, Step)) {
+fn payload(
+    input: &HostInput<'_>,
+    part: &HostPart,
+    stale: &BTreeSet<String>,
+    when: Use,
+    push: &mut impl FnMut(Phase, Step),
+) {
     let facts = input.facts;
     let release = input.cluster.release;
     let unpacked = facts.releases.get(&release.version) == Some(&sha256_hex(input.cluster.release_text.as_bytes()))
-        && facts.current.as_deref() == Some(release.version.as_str());
+        && (when == Use::Later || facts.current.as_deref() == Some(release.version.as_str()));
     let imported = facts.images.get(&release.image) == Some(&release.manifest.digest);
     let layers = release.layers.iter().map(|layer| Blob { digest: layer.digest.clone(), size: layer.size });
     let blobs: Vec<Blob> = std::iter::once(release.config.clone()).chain(layers).collect();
@@ -153,9 +205,12 @@ fn payload(input: &HostInput<'_>, part: &HostPart, stale: &BTreeSet<String>, pus
     }
     if !unpacked {
         let text = input.cluster.release_text.to_string();
-        push(Phase::Payload, Step::UnpackRelease(UnpackRelease { release: release.clone(), text }));
+        push(
+            Phase::Payload,
+            Step::UnpackRelease(UnpackRelease { release: release.clone(), text, beside: when == Use::Later }),
+        );
     }
-    if let Some(step) = unit(facts, part, CONTAINERD, stale) {
+    if let Some(step) = unit(facts, part, CONTAINERD, stale).filter(|_| when == Use::Now) {
         push(Phase::Payload, step);
     }
     if !imported {

@@ -14,9 +14,11 @@ mod estimate;
 mod explain;
 mod host_tasks;
 mod node;
+mod rolling;
 mod safety;
 mod saved;
 mod scope;
+mod skew;
 
 pub use basis::{Basis, Difference, basis};
 pub use changes::{Before, Change, Contents, FileChange, changes, contents_wanted};
@@ -24,7 +26,7 @@ pub use estimate::{Measured, estimate};
 pub use explain::{Detail, View, explain, explain_beside};
 pub use safety::Problem;
 pub use saved::{FORMAT, Origin, Saved};
-pub use scope::{Scope, select};
+pub use scope::{Scope, Versions, select};
 
 use crate::component::{self, HostInput, Input};
 use crate::facts::Observation;
@@ -134,12 +136,13 @@ fn make(input: &Input<'_>, scope: &Scope, now: i64) -> anyhow::Result<Plan> {
     };
     let masters: Vec<&Host> = input.inventory.masters().collect();
     let validity = host_tasks::Validity::of(input.public, now);
+    let mut rolls = Vec::new();
     for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
         match input.observed.hosts.get(&host.name) {
             Some(Observation::Seen(facts)) => {
                 let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
                 let part = component::host_parts(&host_input)?;
-                host_tasks::add(&mut plan, &host_input, part, &validity);
+                rolls.extend(host_tasks::add(&mut plan, &host_input, part, &validity));
             }
             Some(Observation::Unseen { reason }) => {
                 plan.skipped.insert(host.name.clone(), reason.clone());
@@ -147,6 +150,7 @@ fn make(input: &Input<'_>, scope: &Scope, now: i64) -> anyhow::Result<Plan> {
             None => {}
         }
     }
-    cluster_tasks::add(&mut plan, input, scope)?;
+    let rolled = rolling::add(&mut plan, input, scope.versions, rolls);
+    cluster_tasks::add(&mut plan, input, scope, rolled)?;
     Ok(plan)
 }

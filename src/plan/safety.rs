@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Scope;
+use super::{Scope, skew};
 use crate::component::{HostInput, Input, initial_cluster};
 use crate::facts::{HostFacts, Observation, foreign_manifest, parse};
 use crate::inventory::{self, Host, Role};
@@ -64,6 +64,7 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
             None => add("it was not looked at".to_string(), "run the command again".to_string()),
         }
     }
+    found.extend(skew::problems(input, scope));
     found.extend(members(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(one_machine(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(choice(input, scope));
@@ -201,15 +202,6 @@ fn leftovers(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
         add(
             format!("it carries a node that barque did not make ({manifest})"),
             "reset it with the tool that made it, or take it out of the inventory".to_string(),
-        );
-    }
-    if let Some(current) = &input.facts.current
-        && *current != input.cluster.release.version
-    {
-        let wanted = &input.cluster.release.version;
-        add(
-            format!("it runs {current} and this barque is {wanted}; apply does not change versions"),
-            format!("use the barque of {current}"),
         );
     }
 }

@@ -14,6 +14,22 @@ pub struct Scope {
     pub only: Option<BTreeSet<String>>,
     /// Hosts that do not answer are left out, as long as most masters do.
     pub skip_unreachable: bool,
+    /// What may happen to versions.
+    #[serde(default)]
+    pub versions: Versions,
+}
+
+/// Whether a run may change the release that hosts use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Versions {
+    /// Every host keeps its own; another one is refused.
+    #[default]
+    Keep,
+    /// To a later patch release, or to the next minor one.
+    Forward,
+    /// To the release that hosts used before and still have, as long as the upgrade from it is not older than one minor.
+    Back,
 }
 
 impl Scope {

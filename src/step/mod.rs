@@ -18,9 +18,13 @@ mod import_image;
 mod issue_certificates;
 mod machine;
 mod prepare_kernel;
+mod roll_control_plane;
+mod roll_node;
 mod run_probe_pod;
 mod set_swap;
 mod start_unit;
+mod static_pod;
+mod turn;
 mod unpack_release;
 mod update_node;
 mod wait;
@@ -37,9 +41,12 @@ pub use import_image::ImportImage;
 pub use issue_certificates::IssueCertificates;
 pub use machine::{Answer, Input, Machine, Operator, Runner, Signed, last_lines};
 pub use prepare_kernel::PrepareKernel;
+pub use roll_control_plane::{CONTROL_PLANE, RollControlPlane};
+pub use roll_node::{NODE, RollNode};
 pub use run_probe_pod::RunProbePod;
 pub use set_swap::SetSwap;
 pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
+pub use turn::RECORD as TURN_RECORD;
 pub use unpack_release::UnpackRelease;
 pub use update_node::{UpdateNode, same_taint, taint_text};
 pub use write_files::{Content, FileSpec, WriteFiles};
@@ -115,6 +122,8 @@ each_step!(
     AwaitEtcd = "await-etcd",
     AwaitApiServer = "await-api-server",
     ApplyObjects = "apply-objects",
+    RollControlPlane = "roll-control-plane",
+    RollNode = "roll-node",
     UpdateNode = "update-node",
     AwaitNode = "await-node",
     AwaitWorkloads = "await-workloads",

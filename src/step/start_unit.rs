@@ -38,32 +38,41 @@ impl StartUnit {
     }
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
-        machine.run("systemctl", &["daemon-reload"]).await?;
-        machine.run("systemctl", &["enable", "--quiet", &self.unit]).await?;
-        let verb = if self.restart { "restart" } else { "start" };
-        machine.run("systemctl", &[verb, &self.unit]).await?;
-        if self.unit == CONTAINERD {
-            // `systemctl start` returns before the socket takes connections.
-            let socket = machine.path(paths::CONTAINERD_SOCKET);
-            wait::until(machine, "containerd's socket", Duration::from_secs(60), || {
-                let socket = socket.clone();
-                async move {
-                    tokio::net::UnixStream::connect(&socket).await.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
-                }
-            })
-            .await?;
-        }
-        // Last, so that a run that is cut off before starts it again.
-        machine.write(&format!("{}/{}", paths::STARTED, self.unit), self.configuration.as_bytes(), 0o644)?;
+        start(machine, &self.unit, self.restart).await?;
+        remember(machine, &self.unit, &self.configuration)?;
         Ok(Outcome::Changed)
     }
 }
 
+/// Enables a unit and starts it, with its file as it is now, and waits until it takes work.
+pub(super) async fn start(machine: &Machine<'_>, unit: &str, restart: bool) -> anyhow::Result<()> {
+    machine.run("systemctl", &["daemon-reload"]).await?;
+    machine.run("systemctl", &["enable", "--quiet", unit]).await?;
+    machine.run("systemctl", &[if restart { "restart" } else { "start" }, unit]).await?;
+    if unit == CONTAINERD {
+        // `systemctl start` returns before the socket takes connections.
+        let socket = machine.path(paths::CONTAINERD_SOCKET);
+        wait::until(machine, "containerd's socket", Duration::from_secs(60), || {
+            let socket = socket.clone();
+            async move {
+                tokio::net::UnixStream::connect(&socket).await.map(drop).map_err(|error| anyhow::anyhow!("{error}"))
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Notes what a unit was started with; after its start, so that a run that is cut off before starts it again.
+pub(super) fn remember(machine: &Machine<'_>, unit: &str, configuration: &str) -> anyhow::Result<()> {
+    machine.write(&format!("{}/{unit}", paths::STARTED), configuration.as_bytes(), 0o644).map(drop)
+}
+
 /// Takes back that units run with what barque wrote, before something that they read changes: a run that is cut off
 /// before it starts them again leaves a state that says so.
-pub(super) fn forget(machine: &Machine<'_>, units: &[String]) -> anyhow::Result<()> {
+pub(super) fn forget(machine: &Machine<'_>, units: &[impl AsRef<str>]) -> anyhow::Result<()> {
     for unit in units {
-        let path = machine.path(&format!("{}/{unit}", paths::STARTED));
+        let path = machine.path(&format!("{}/{}", paths::STARTED, unit.as_ref()));
         if path.exists() {
             fs_err::remove_file(path)?;
         }

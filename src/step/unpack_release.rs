@@ -22,6 +22,9 @@ pub struct UnpackRelease {
     pub release: Release,
     /// The release.yaml that goes with it: its digest is what facts compare.
     pub text: String,
+    /// It is unpacked beside the one in use, which stays in use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
 }
 
 impl UnpackRelease {
@@ -51,7 +54,9 @@ impl UnpackRelease {
             tokio::task::spawn_blocking(move || step.unpack(&layers, &target)).await??;
             changed = true;
         }
-        changed |= machine.link(paths::CURRENT, &format!("releases/{version}"))?;
+        if !self.beside {
+            changed |= machine.link(paths::CURRENT, &format!("releases/{version}"))?;
+        }
         Ok(outcome(changed))
     }
 

@@ -9,6 +9,7 @@ mod locks;
 mod operator;
 mod print;
 mod strangers;
+mod upgrade;
 mod young;
 
 use barque::event::{Event, Outcome};

@@ -15,7 +15,7 @@ use barque::host::pipe::PipeConnector;
 use barque::host::{Connector, Target};
 use barque::inventory::{self, Inventory};
 use barque::payload::Source;
-use barque::plan::{Plan, Problem, plan};
+use barque::plan::{Plan, Problem, Scope, Versions, plan_within};
 use barque::store::Store;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -39,19 +39,36 @@ pub struct Office {
     pub inventory: Inventory,
     pub vault: Arc<Vault>,
     pub folder: TempDir,
+    pub scope: Scope,
     _store: Store,
 }
 
 impl Office {
     pub fn new(ballast: usize) -> Office {
+        Office::of_version(VERSION, ballast)
+    }
+
+    /// One whose barque is of another version.
+    pub fn of_version(version: &str, ballast: usize) -> Office {
         let folder = tempfile::tempdir().unwrap();
         let payload = folder.path().join("payload");
-        image::write(&payload, VERSION, ballast);
+        image::write(&payload, version, ballast);
         let store = Store::open(&folder.path().join("cluster")).unwrap();
         store.ensure(SystemTime::now()).unwrap();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
         let inventory = inventory::parse("inventory.yaml", INVENTORY).unwrap();
-        Office { inventory, vault: Arc::new(vault), folder, _store: store }
+        Office { inventory, vault: Arc::new(vault), folder, scope: Scope::default(), _store: store }
+    }
+
+    /// The same cluster's keys, with the payload of another version, to change versions.
+    pub fn to_version(&self, version: &str, versions: Versions) -> Office {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = folder.path().join("payload");
+        image::write(&payload, version, 0);
+        let store = Store::view(&self.folder.path().join("cluster"));
+        let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
+        let scope = Scope { versions, ..Scope::default() };
+        Office { inventory: self.inventory.clone(), vault: Arc::new(vault), folder, scope, _store: store }
     }
 
     /// Bare machines for the inventory, and the folder that they are in.
@@ -97,7 +114,7 @@ impl Office {
 
     pub fn plan(&self, observed: &Observed) -> Result<Plan, Vec<Problem>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-        self.with_input(observed, |input| plan(input, now))
+        self.with_input(observed, |input| plan_within(input, &self.scope, now))
     }
 
     fn with_input<T>(&self, observed: &Observed, act: impl FnOnce(&Input<'_>) -> T) -> T {

@@ -36,6 +36,19 @@ impl Access for Doors {
         })
     }
 
+    async fn health(&self, port: u16) -> anyhow::Result<()> {
+        self.world.settle();
+        let pod = match port {
+            10257 => "kube-controller-manager",
+            10259 => "kube-scheduler",
+            other => bail!("nothing listens on {other}"),
+        };
+        self.world.with(&self.host, |machine| {
+            ensure!(machine.runs(pod), "connecting to 127.0.0.1:{port}: connection refused");
+            Ok(())
+        })
+    }
+
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
         self.world.settle();
         self.world.look(|state| state.resolve(&self.host, server, name))
@@ -66,8 +79,11 @@ impl Client {
             let user = pki::inspect(&self.certificate)?;
             ensure!(user.issuer_key_id == pki::authority_key_id(&trusted)?, "401 Unauthorized: {}", user.common_name);
             let is_admin = user.organizations.iter().any(|group| group == "system:masters");
-            let node = own_node
-                .is_some_and(|key| key.kind == "Node" && user.common_name == format!("system:node:{}", key.name));
+            let own = |key: &ObjectKey| {
+                (key.kind == "Node" || key.namespace == "kube-node-lease")
+                    && user.common_name == format!("system:node:{}", key.name)
+            };
+            let node = own_node.is_some_and(own);
             ensure!(is_admin || node, "403 Forbidden: {} may not do this", user.common_name);
             act(state)
         })
@@ -81,7 +97,10 @@ impl Api for Client {
     }
 
     async fn get(&self, key: &ObjectKey) -> anyhow::Result<Option<Value>> {
-        self.ask(Some(key), |state| Ok(state.objects.get(key).cloned()))
+        self.ask(Some(key), |state| match key.kind.as_str() {
+            "Lease" => Ok(state.lease(key)),
+            _ => Ok(state.objects.get(key).cloned()),
+        })
     }
 
     async fn list(&self, api_version: &str, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>> {

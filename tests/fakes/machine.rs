@@ -38,6 +38,8 @@ pub struct Machine {
     pub fault: Option<Fault>,
     /// Its static pods do not come up, for as long as this is so.
     pub is_stuck: bool,
+    /// Pods of this image do not come up.
+    pub broken_image: Option<String>,
     /// The journal of every unit.
     pub journal: String,
     pub socket: Option<UnixListener>,
@@ -80,6 +82,7 @@ impl Machine {
             commands: Vec::new(),
             fault: None,
             is_stuck: false,
+            broken_image: None,
             journal: String::new(),
             socket: None,
         }
@@ -120,6 +123,36 @@ impl Machine {
             "Directory" => self.path(path).is_dir(),
             _ => true,
         };
-        image.is_some_and(|image| self.images.contains_key(image)) && mounts.into_iter().all(there)
+        let broken = |image: &str| self.broken_image.as_deref().is_some_and(|broken| image.ends_with(broken));
+        image.is_some_and(|image| self.images.contains_key(image) && !broken(image)) && mounts.into_iter().all(there)
+    }
+
+    /// The release whose kubelet runs.
+    pub fn version(&self) -> String {
+        let link = fs_err::read_link(self.path("/opt/barque/current")).unwrap_or_default();
+        link.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The processes of static pods, as /proc shows them: each has what its manifest puts into its environment.
+    pub fn settle_processes(&self) {
+        for (number, pod) in PODS.iter().enumerate() {
+            let folder = self.path(&format!("/proc/{}", 1000 + number));
+            if !self.runs(pod) {
+                let _ = fs_err::remove_dir_all(&folder);
+                continue;
+            }
+            let manifest = self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap_or_default();
+            let marker =
+                manifest.split_once("value: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+            let environment = format!("PATH=/usr/bin\0BARQUE_POD={marker}\0");
+            if fs_err::read_to_string(folder.join("environ")).is_ok_and(|there| there == environment) {
+                continue;
+            }
+            fs_err::create_dir_all(&folder).unwrap();
+            fs_err::write(folder.join("environ"), environment).unwrap();
+        }
     }
 }
+
+/// The static pods that barque knows.
+const PODS: [&str; 5] = ["api-proxy", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];

@@ -33,6 +33,8 @@ pub struct State {
     pub is_slow: bool,
     services: ipnet::IpNet,
     domain: String,
+    /// How often leases were looked at: whoever holds one renews it in between.
+    renewals: u64,
 }
 
 impl World {
@@ -40,14 +42,24 @@ impl World {
     pub fn bare(inventory: &Inventory, version: &str, folder: &Path) -> World {
         let machine = |host: &barque::inventory::Host| Machine::bare(host, &folder.join(&host.name));
         let machines = inventory.hosts.values().map(|host| (host.name.clone(), machine(host)));
-        World(Arc::new(Mutex::new(State {
+        let world = World(Arc::new(Mutex::new(State {
             machines: machines.collect(),
             objects: Objects::default(),
             version: version.to_string(),
             is_slow: false,
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
-        })))
+            renewals: 0,
+        })));
+        // kubelets work also while nobody asks anything.
+        let state = Arc::downgrade(&world.0);
+        std::thread::spawn(move || {
+            while let Some(state) = state.upgrade() {
+                World(state).settle();
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        });
+        world
     }
 
     pub fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
@@ -155,6 +167,17 @@ impl State {
         Ok(service_ip(&self.services))
     }
 
+    /// A lease, renewed since the last look if whoever holds it runs.
+    pub fn lease(&mut self, key: &ObjectKey) -> Option<Value> {
+        let held = match key.namespace.as_str() {
+            "kube-node-lease" => self.machines.get(&key.name).is_some_and(Machine::has_kubelet),
+            _ => self.masters().any(|machine| machine.runs(&key.name)),
+        };
+        self.renewals += u64::from(held);
+        let spec = json!({"holderIdentity": "somebody", "renewTime": self.renewals.to_string()});
+        Some(json!({"kind": "Lease", "metadata": {"name": key.name}, "spec": spec}))
+    }
+
     fn is_ready(&self, host: &str) -> bool {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": host}});
         let node = self.objects.get(&ObjectKey::of(&node));
@@ -162,6 +185,7 @@ impl State {
     }
 
     fn settle(&mut self) {
+        self.machines.values().for_each(Machine::settle_processes);
         for machine in self.masters().filter(|machine| machine.runs("etcd")) {
             fs_err::create_dir_all(machine.path("/var/lib/etcd/member")).unwrap();
         }
@@ -214,7 +238,7 @@ impl State {
         let status = json!({
             "conditions": [{"type": "Ready", "status": ready, "message": "cni plugin not initialized"}],
             "addresses": [{"type": "InternalIP", "address": self.machines[host].address}],
-            "nodeInfo": {"kubeletVersion": self.version},
+            "nodeInfo": {"kubeletVersion": self.machines[host].version()},
         });
         self.objects.set_status(&key, status);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use barque::facts::{Observation, Observed, Present};
-use barque::plan::{Detail, Plan, Problem, Scope, View, explain, explain_beside, plan, plan_within, select};
+use barque::plan::{Detail, Plan, Problem, Scope, Versions, View, explain, explain_beside, plan, plan_within, select};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -39,6 +39,9 @@ struct Head {
     /// As the option.
     #[serde(default)]
     skip_unreachable: bool,
+    /// `forward` as `barque upgrade`, `back` as `barque upgrade rollback`.
+    #[serde(default)]
+    versions: Versions,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +103,7 @@ fn outcome(head: &Head) -> Result<String, String> {
     let observed: Observed =
         serde_json::from_value(value).map_err(|error| format!("the patch fits nothing: {error}"))?;
     let only = if head.only.is_empty() { None } else { Some(select(&desired.inventory, &head.only)?) };
-    let scope = Scope { only, skip_unreachable: head.skip_unreachable };
+    let scope = Scope { only, skip_unreachable: head.skip_unreachable, versions: head.versions };
     let detail = match (head.diff, head.verbose) {
         (true, _) => Detail::Diff,
         (false, true) => Detail::Listed,

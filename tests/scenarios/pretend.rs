@@ -62,7 +62,9 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
         Step::FetchLayers(step) => facts.layers.extend(step.blobs.iter().map(|blob| blob.digest.clone())),
         Step::UnpackRelease(step) => {
             facts.releases.insert(step.release.version.clone(), sha256_hex(step.text.as_bytes()));
-            facts.current = Some(step.release.version.clone());
+            if !step.beside {
+                facts.current = Some(step.release.version.clone());
+            }
         }
         Step::StartUnit(step) => {
             facts.units.insert(step.unit.clone(), UnitFacts { active: true, enabled: true });
@@ -78,6 +80,19 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
                 };
                 facts.certificates.insert(path.clone(), Ok(leaf(desired, spec)));
             }
+        }
+        Step::RollControlPlane(step) => {
+            step.files.iter().chain(&step.manifests).for_each(|file| write(facts, file));
+            facts.turns.clear();
+        }
+        Step::RollNode(step) => {
+            step.files.iter().chain(&step.manifests).for_each(|file| write(facts, file));
+            facts.current = Some(step.release.clone());
+            for (unit, digest) in &step.units {
+                facts.units.insert(unit.clone(), UnitFacts { active: true, enabled: true });
+                facts.started.insert(unit.clone(), digest.clone());
+            }
+            facts.turns.clear();
         }
         Step::AwaitEtcd(_) => facts.etcd_data = true,
         other => panic!("{} is no change of a host", other.title()),

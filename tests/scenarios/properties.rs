@@ -121,12 +121,15 @@ fn a_unit_whose_files_were_written_again_is_started_again() {
         let Some(Observation::Seen(facts)) = observed.hosts.get_mut("w1") else { panic!("w1 was not seen") };
         facts.files.remove(path);
         facts.certificates.remove(path);
-        let starts = |plan: &Plan| {
-            plan.tasks.iter().any(|task| matches!(&task.step, Step::StartUnit(step) if step.unit == "kubelet.service"))
+        let is_start = |step: &Step| match step {
+            Step::StartUnit(step) => step.unit == "kubelet.service",
+            Step::RollNode(step) => step.units.iter().any(|(unit, _)| unit == "kubelet.service"),
+            _ => false,
         };
+        let starts = |plan: &Plan| plan.tasks.iter().any(|task| is_start(&task.step));
         let first = planned(desired, &observed);
         assert!(starts(&first), "{path}: {}", answer(Ok(first), true));
-        pretend(desired, &mut observed, &first, |task| !matches!(task.step, Step::StartUnit(_)));
+        pretend(desired, &mut observed, &first, |task| !is_start(&task.step));
         let second = planned(desired, &observed);
         assert!(starts(&second), "{path}, killed before the start: {}", answer(Ok(second), true));
     }

@@ -13,7 +13,7 @@ use super::{Plan, Task};
 use crate::facts::{FieldChange, HostFacts, ObjectKey, Observed, Present, field_changes};
 use crate::known::names;
 use crate::pki::{self, Output};
-use crate::step::{Content, Step};
+use crate::step::{Content, FileSpec, Step};
 
 /// Contents of files by host and path, fetched to be shown.
 pub type Contents = BTreeMap<String, BTreeMap<String, Present>>;
@@ -60,6 +60,18 @@ pub fn changes<'a>(task: &'a Task, observed: Option<&Observed>, contents: &Conte
             let change = |file| Change::File(FileChange::of(file, facts, there));
             step.files.iter().map(change).collect()
         }
+        Step::RollControlPlane(step) => {
+            rolled(&step.reason, step.files.iter().chain(&step.manifests), &task.host, facts, contents)
+        }
+        Step::RollNode(step) => {
+            let restarts = step.units.iter().map(|(unit, _)| Change::Unit {
+                unit,
+                action: "restart".to_string(),
+                reason: &step.reason,
+            });
+            let files = step.files.iter().chain(&step.manifests);
+            restarts.chain(rolled(&step.reason, files, &task.host, facts, contents).into_iter().skip(1)).collect()
+        }
         Step::PrepareKernel(step) => {
             let modules = step.modules.iter().map(|name| setting(format!("module {name}"), None, "loaded"));
             let before = |name: &String| facts.and_then(|facts| facts.sysctls.get(name).cloned());
@@ -103,12 +115,34 @@ pub fn changes<'a>(task: &'a Task, observed: Option<&Observed>, contents: &Conte
     }
 }
 
+fn rolled<'a>(
+    reason: &str,
+    files: impl Iterator<Item = &'a FileSpec>,
+    host: &str,
+    facts: Option<&HostFacts>,
+    contents: &Contents,
+) -> Vec<Change<'a>> {
+    let there = contents.get(host);
+    let files = files.map(|file| Change::File(FileChange::of(file, facts, there)));
+    std::iter::once(Change::Note { text: reason.to_string() }).chain(files).collect()
+}
+
+/// The files that a step writes.
+fn files_of(step: &Step) -> Vec<&FileSpec> {
+    match step {
+        Step::WriteFiles(step) => step.files.iter().collect(),
+        Step::RollControlPlane(step) => step.files.iter().chain(&step.manifests).collect(),
+        Step::RollNode(step) => step.files.iter().chain(&step.manifests).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Which files' contents are needed to show a plan: the present ones of those that are written anew, and no secrets.
 pub fn contents_wanted(plan: &Plan, observed: &Observed) -> BTreeMap<String, Vec<String>> {
     let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for task in &plan.tasks {
-        let (Step::WriteFiles(step), Some(facts)) = (&task.step, observed.host(&task.host)) else { continue };
-        for file in &step.files {
+        let Some(facts) = observed.host(&task.host) else { continue };
+        for file in files_of(&task.step) {
             let differs = |facts: &HostFacts| facts.files.get(&file.path).is_some_and(|it| it.sha256 != file.digest());
             if matches!(file.content, Content::Text(_)) && differs(facts) {
                 wanted.entry(task.host.clone()).or_default().push(file.path.clone());

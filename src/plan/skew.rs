@@ -1,0 +1,137 @@
+//! Which changes of versions are safe, by Kubernetes' rules of skew: one minor at a time, never a kubelet that is newer than
+//! an API server, and never from a state that is not sound.
+
+use super::{Problem, Scope, Versions};
+use crate::component::Input;
+use crate::inventory::Role;
+
+/// Major, minor and patch of `v1.37.2`.
+type Version = (u32, u32, u32);
+
+fn parsed(text: &str) -> Option<Version> {
+    let numbers = text.trim_start_matches('v').split(['-', '+']).next()?;
+    let mut parts = numbers.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+/// What forbids the change of versions that a run would be; nothing if it is none.
+pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
+    let target = &input.release.version;
+    let mut found = Vec::new();
+    let others: Vec<(&String, &String)> = input
+        .observed
+        .seen()
+        .filter(|(host, _)| scope.takes(host))
+        .filter_map(|(host, facts)| Some((host, facts.current.as_ref().filter(|current| *current != target)?)))
+        .collect();
+    for (host, current) in &others {
+        if let Some((message, fix)) = step(input, scope.versions, host, current) {
+            found.push(Problem { host: host.to_string(), message, fix });
+        }
+    }
+    if others.is_empty() || scope.versions == Versions::Keep {
+        return found;
+    }
+    found.extend(sound(input, scope));
+    found.extend(order(input, scope));
+    found
+}
+
+/// What forbids to go from one version to the other.
+fn step(input: &Input<'_>, versions: Versions, host: &str, current: &str) -> Option<(String, String)> {
+    let target = &input.release.version;
+    if versions == Versions::Keep {
+        return Some((
+            format!("it runs {current} and this barque is {target}; apply does not change versions"),
+            format!("use the barque of {current}, or change the version with: barque upgrade"),
+        ));
+    }
+    let (Some(from), Some(to)) = (parsed(current), parsed(target)) else {
+        return Some((
+            format!("its version {current} cannot be compared with {target}"),
+            "use releases whose versions are like v1.37.2".to_string(),
+        ));
+    };
+    let back = versions == Versions::Back;
+    if back && to > from {
+        return Some((format!("it runs {current}, and {target} is newer"), "go on with: barque upgrade".to_string()));
+    }
+    if !back && to < from {
+        return Some((
+            format!("it runs {current}, which is newer than {target}"),
+            "an upgrade does not go down; a half-done one is taken back with the barque of the old version: \
+             barque upgrade rollback"
+                .to_string(),
+        ));
+    }
+    if from.0 != to.0 || from.1.abs_diff(to.1) > 1 {
+        let (low, high) = (from.1.min(to.1), from.1.max(to.1));
+        return Some((
+            format!("it runs {current}, and {target} is more than one minor version away"),
+            format!("go through every minor version: v{}.{} to v{}.{}", from.0, low + 1, from.0, high),
+        ));
+    }
+    let kept = input.observed.host(host).is_some_and(|facts| facts.releases.contains_key(target));
+    if back && !kept {
+        return Some((
+            format!("it has no release {target} to go back to"),
+            "restore the cluster from the snapshot that was taken before the upgrade".to_string(),
+        ));
+    }
+    None
+}
+
+/// The start must be sound: what is away now may not come back with the new version, and nobody could tell why.
+fn sound(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
+    let Some(cluster) = &input.observed.cluster else {
+        return vec![Problem::of_cluster(
+            "no API server answers, so that its health before the change is not known",
+            "mend the masters with the barque of the version that they run: barque apply",
+        )];
+    };
+    let mut found = Vec::new();
+    for host in input.inventory.hosts.values() {
+        let Some(facts) = input.observed.host(&host.name) else { continue };
+        let ready = cluster.nodes.get(&host.name).is_some_and(|node| node.ready);
+        // A change of our own that was cut off is to be ended, not to be mended first.
+        if !ready && facts.turns.is_empty() && (scope.takes(&host.name) || host.role == Role::Master) {
+            found.push(Problem {
+                host: host.name.clone(),
+                message: "its node is not Ready".to_string(),
+                fix: format!("see what it says: kubectl describe node {}", host.name),
+            });
+        }
+    }
+    found
+}
+
+/// Workers may not go before masters, nor masters back before workers.
+fn order(input: &Input<'_>, scope: &Scope) -> Option<Problem> {
+    let target = &input.release.version;
+    let first = if scope.versions == Versions::Back { Role::Worker } else { Role::Master };
+    let behind = input.inventory.hosts.values().filter(|host| host.role == first && !scope.takes(&host.name));
+    let behind: Vec<&str> = behind
+        .filter(|host| input.observed.host(&host.name).is_none_or(|facts| facts.current.as_ref() != Some(target)))
+        .map(|host| host.name.as_str())
+        .collect();
+    let others = input.inventory.hosts.values().any(|host| host.role != first && scope.takes(&host.name));
+    (others && !behind.is_empty()).then(|| {
+        Problem::of_cluster(
+            format!("{} must have {target} before the chosen hosts", behind.join(", ")),
+            "no kubelet may be newer than an API server: choose them first, or all hosts",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(parsed("v1.37.2"), Some((1, 37, 2)));
+        assert_eq!(parsed("v1.37.2-rc.1"), Some((1, 37, 2)));
+        assert_eq!(parsed("1.37"), None);
+        assert_eq!(parsed("main"), None);
+    }
+}

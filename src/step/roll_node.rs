@@ -1,0 +1,163 @@
+//! One node's own programs, changed while it serves: containerd and kubelet with what they read, from the release that is
+//! to be in use. A node that is not Ready again in time goes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::turn::{Kept, Turn, put};
+use super::update_node::node_key;
+use super::{CONTAINERD, Content, FileSpec, LogSource, Machine, readiness, start_unit, static_pod, wait};
+use crate::event::Outcome;
+use crate::facts::ObjectKey;
+use crate::known::{names, paths};
+
+/// Switches a node over. A run that was cut off goes on where it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollNode {
+    /// The node.
+    pub node: String,
+    /// The release that `current` leads to afterwards.
+    pub release: String,
+    /// What kubelet says of itself afterwards.
+    pub version: String,
+    /// Static pods that are on every node, where they differ.
+    pub manifests: Vec<FileSpec>,
+    /// What its units read and that differs.
+    pub files: Vec<FileSpec>,
+    /// Units that must start again, containerd first, each with the digest of all that it reads at its start.
+    pub units: Vec<(String, String)>,
+    /// Why, for the plan's reader.
+    pub reason: String,
+}
+
+/// The name of the folder of this kind of turn.
+pub const NODE: &str = "node";
+
+/// kubelet reports within seconds; a machine that is busy may need more.
+const FORWARD: Duration = Duration::from_secs(120);
+/// What served before must serve again sooner.
+const BACK: Duration = Duration::from_secs(60);
+
+impl RollNode {
+    pub(super) fn title(&self) -> String {
+        let mut parts: Vec<&str> = self.units.iter().map(|(unit, _)| unit.trim_end_matches(".service")).collect();
+        let pods = self.manifests.iter().map(|file| file.path.rsplit('/').next().unwrap_or_default());
+        parts.extend(pods.map(|name| name.trim_end_matches(".yaml")));
+        match parts.is_empty() {
+            true => format!("use release {}", self.release),
+            false => format!("roll {}", parts.join(", ")),
+        }
+    }
+
+    pub(super) fn details(&self) -> Vec<String> {
+        let files = self.files.iter().map(|file| format!("write {}", file.path));
+        let last = "the node must be Ready again; if it is not, it goes back".to_string();
+        std::iter::once(self.reason.clone()).chain(files).chain([last]).collect()
+    }
+
+    pub(super) fn logs(&self) -> Vec<LogSource> {
+        vec![LogSource::Unit(super::KUBELET), LogSource::Unit(CONTAINERD)]
+    }
+
+    pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
+        let mut wanted: BTreeMap<String, Kept> = BTreeMap::new();
+        for file in self.files.iter().chain(&self.manifests) {
+            let Content::Text(text) = &file.content else { bail!("{}: a unit reads no secret", file.path) };
+            wanted.insert(file.path.clone(), Some((text.clone().into_bytes(), file.mode)));
+        }
+        let turn = Turn::begin(machine, NODE, wanted.keys().map(String::as_str))?;
+        let link = format!("releases/{}", self.release);
+        let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
+        let Err(error) = self.switch(machine, &wanted, Some(&link), FORWARD).await else {
+            for (unit, digest) in &self.units {
+                start_unit::remember(machine, unit, digest)?;
+            }
+            turn.end(machine)?;
+            return Ok(Outcome::Changed);
+        };
+        machine.operator.progress(&format!("going back: {error:#}"), 0, 0).await;
+        start_unit::forget(machine, &units)?;
+        let before = turn.before(machine)?;
+        match self.switch(machine, &before, turn.current(), BACK).await {
+            Ok(()) => {
+                turn.end(machine)?;
+                bail!("{error:#}; the node went back to what it ran before, and is Ready")
+            }
+            Err(second) => bail!("{error:#}; going back did not succeed either: {second:#}"),
+        }
+    }
+
+    async fn switch(
+        &self,
+        machine: &Machine<'_>,
+        goal: &BTreeMap<String, Kept>,
+        current: Option<&str>,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        for file in &self.manifests {
+            let Some(kept) = goal.get(&file.path) else { continue };
+            put(machine, &file.path, kept)?;
+            let Some((content, _)) = kept else { continue };
+            let text = String::from_utf8_lossy(content).into_owned();
+            let marker = static_pod::marker(&text).unwrap_or_default();
+            let pod = marker.split(':').next().unwrap_or_default();
+            static_pod::await_ready(machine, pod, marker, limit, || async {
+                machine.access.api(&machine.path(paths::KUBELET_CONF)).await?.get(&node_key(&self.node)).await.map(drop)
+            })
+            .await?;
+        }
+        let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
+        // Until they are started again they do not run with what is there.
+        start_unit::forget(machine, &units)?;
+        for file in &self.files {
+            if let Some(kept) = goal.get(&file.path) {
+                put(machine, &file.path, kept)?;
+            }
+        }
+        if let Some(current) = current {
+            machine.link(paths::CURRENT, current)?;
+        }
+        if units.is_empty() {
+            return Ok(());
+        }
+        let renewed = self.renewed(machine).await;
+        for unit in units {
+            start_unit::start(machine, unit, true).await?;
+        }
+        self.serves(machine, renewed.ok(), limit).await
+    }
+
+    /// When kubelet last renewed its lease.
+    async fn renewed(&self, machine: &Machine<'_>) -> anyhow::Result<Value> {
+        let key = ObjectKey {
+            api_version: "coordination.k8s.io/v1".to_string(),
+            kind: "Lease".to_string(),
+            namespace: names::NODE_LEASES.to_string(),
+            name: self.node.clone(),
+        };
+        let api = machine.access.api(&machine.path(paths::KUBELET_CONF)).await?;
+        let lease = api.get(&key).await?.context("kubelet has no lease yet")?;
+        Ok(lease["spec"]["renewTime"].clone())
+    }
+
+    /// The node says so after its kubelet's start, and not only before it: the lease is renewed.
+    async fn serves(&self, machine: &Machine<'_>, before: Option<Value>, limit: Duration) -> anyhow::Result<()> {
+        let going_on = fs_err::read_link(machine.path(paths::CURRENT)).is_ok_and(|link| link.ends_with(&self.release));
+        wait::until(machine, &format!("node {} to be Ready", self.node), limit, || async {
+            let api = machine.access.api(&machine.path(paths::KUBELET_CONF)).await?;
+            let node = api.get(&node_key(&self.node)).await?.context("the node has not registered")?;
+            let version = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
+            ensure!(!going_on || version == self.version, "kubelet still reports {version}");
+            let renewed = self.renewed(machine).await?;
+            ensure!(before.as_ref() != Some(&renewed), "kubelet has not reported since its start");
+            let (ready, reason) = readiness(&node);
+            ensure!(ready, "not ready: {reason}");
+            Ok(())
+        })
+        .await
+    }
+}

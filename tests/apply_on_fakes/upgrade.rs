@@ -1,0 +1,188 @@
+//! A cluster that serves goes to another version and back, one master at a time, also where it is killed at any moment.
+
+use barque::event::{Event, Phase};
+use barque::plan::{Plan, Versions, explain};
+use barque::step::Step;
+
+use super::fakes::world::World;
+use super::operator::{Office, Tap, VERSION};
+
+/// What it comes from.
+const OLD: &str = "v1.36.4";
+/// Every so many events a trial kills there; a prime.
+const STRIDE: usize = 29;
+
+fn live<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(life)
+}
+
+/// A cluster of the old version.
+fn installed() -> (Office, World, tempfile::TempDir) {
+    let office = Office::of_version(OLD, 0);
+    let (world, folder) = office.world();
+    let report = live(office.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    (office, world, folder)
+}
+
+fn planned(office: &Office, world: &World) -> Plan {
+    live(office.planned(world))
+}
+
+/// Every host uses this version, and its manifests name its image.
+fn check_version(world: &World, version: &str, when: &str) {
+    for host in ["m1", "m2", "m3", "w1", "w2"] {
+        world.with(host, |machine| {
+            assert_eq!(machine.version(), version, "{when}: {host}");
+            let text = machine.text("/etc/kubernetes/manifests/api-proxy.yaml").unwrap();
+            assert!(text.contains(&format!("barque:{version}")), "{when}: {host}: {text}");
+            assert!(!machine.path("/var/lib/barque/turns/node/turn.json").exists(), "{when}: {host}");
+            assert!(!machine.path("/var/lib/barque/turns/control-plane/turn.json").exists(), "{when}: {host}");
+        });
+    }
+    for host in ["m1", "m2", "m3"] {
+        for pod in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            world.with(host, |machine| {
+                let text = machine.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap();
+                assert!(text.contains(&format!("barque:{version}")), "{when}: {host}: {pod}");
+                assert!(machine.runs(pod), "{when}: {host}: {pod}");
+            });
+        }
+    }
+}
+
+#[test]
+fn masters_go_one_by_one_then_nodes_and_back_again() {
+    let (old, world, _folder) = installed();
+    let new = old.to_version(VERSION, Versions::Forward);
+    let plan = planned(&new, &world);
+    let control_planes = |plan: &Plan| -> Vec<usize> {
+        plan.tasks.iter().filter(|task| matches!(task.step, Step::RollControlPlane(_))).map(|task| task.id).collect()
+    };
+    let rolls = control_planes(&plan);
+    assert_eq!(rolls.len(), 3, "{}", explain(&plan, true));
+    // Each waits for the one before, and the first for the whole payload.
+    assert!(rolls.windows(2).all(|pair| plan.tasks[pair[1]].after == [pair[0]]), "{}", explain(&plan, true));
+    let payload = plan.tasks.iter().filter(|task| task.phase == Phase::Payload).map(|task| task.id);
+    assert_eq!(plan.tasks[rolls[0]].after, payload.collect::<Vec<_>>());
+    let nodes: Vec<&str> = plan
+        .tasks
+        .iter()
+        .filter(|task| matches!(task.step, Step::RollNode(_)))
+        .map(|task| task.host.as_str())
+        .collect();
+    assert_eq!(nodes, ["m1", "m2", "m3", "w2", "w1"], "masters first, and zone by zone");
+
+    let tap = Tap::new();
+    let report = live(new.apply(&world, &tap));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    check_version(&world, VERSION, "forward");
+    let after = planned(&new, &world);
+    assert!(after.is_empty(), "{}", explain(&after, true));
+    never_two_at_once(&tap);
+
+    let back = old.to_version(OLD, Versions::Back);
+    let plan = planned(&back, &world);
+    let first_master = control_planes(&plan)[0];
+    let last_node = plan.tasks.iter().rposition(|task| matches!(task.step, Step::RollNode(_))).unwrap();
+    assert!(last_node < first_master, "kubelets go back before API servers: {}", explain(&plan, true));
+    let report = live(back.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    check_version(&world, OLD, "back");
+    let after = planned(&old, &world);
+    assert!(after.is_empty(), "{}", explain(&after, true));
+}
+
+/// Of the masters at most one is in its turn.
+fn never_two_at_once(tap: &Tap) {
+    let mut running = 0;
+    for event in tap.events() {
+        match event {
+            Event::Started { phase: Phase::ControlPlane, .. } => running += 1,
+            Event::Finished { phase: Phase::ControlPlane, .. } => running -= 1,
+            _ => continue,
+        }
+        assert!(running <= 1);
+    }
+}
+
+#[test]
+fn killed_after_any_event_an_upgrade_ends_at_the_new_version() {
+    let (old, world, _folder) = installed();
+    let new = old.to_version(VERSION, Versions::Forward);
+    let tap = Tap::new();
+    assert!(live(new.apply(&world, &tap)).failures.is_empty());
+    let events = tap.events().len();
+    assert!(events > 60, "only {events} events");
+    let mut trials = 0;
+    for moment in (1..events).step_by(STRIDE) {
+        let (old, world, _folder) = installed();
+        let new = old.to_version(VERSION, Versions::Forward);
+        let tap = Tap::new();
+        live(async {
+            tokio::select! {
+                () = tap.reached(moment) => {}
+                _ = new.apply(&world, &tap) => {}
+            }
+        });
+        // Every other trial goes on, the others go back.
+        let (end, version) = match trials % 2 {
+            0 => (new, VERSION),
+            _ => (old.to_version(OLD, Versions::Back), OLD),
+        };
+        let when = format!("killed after {moment} events, then to {version}");
+        let report = live(end.apply(&world, &Tap::new()));
+        assert!(report.failures.is_empty(), "{when}: {report:#?}");
+        check_version(&world, version, &when);
+        let after = planned(&end, &world);
+        assert!(after.is_empty(), "{when}: {}", explain(&after, true));
+        trials += 1;
+    }
+    println!("{trials} upgrades killed");
+}
+
+#[test]
+fn a_master_whose_new_pods_do_not_start_goes_back_and_the_run_stops() {
+    let (old, world, _folder) = installed();
+    let new = old.to_version(VERSION, Versions::Forward);
+    world.with("m1", |machine| machine.broken_image = Some(format!("barque:{VERSION}")));
+    let tap = Tap::new();
+    let report = live(async {
+        tokio::time::timeout(std::time::Duration::from_secs(240), new.apply(&world, &tap)).await.unwrap()
+    });
+    let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
+    assert_eq!(failure.host, "m1");
+    assert!(failure.error.contains("went back to what it ran before"), "{failure:#?}");
+    for host in ["m1", "m2", "m3"] {
+        for pod in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            world.with(host, |machine| {
+                let text = machine.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap();
+                assert!(text.contains(&format!("barque:{OLD}")) && machine.runs(pod), "{host}: {pod}");
+            });
+        }
+    }
+    let after = planned(&old, &world);
+    assert!(after.is_empty(), "{}", explain(&after, true));
+    assert!(!tap.started().values().flatten().any(|title| title.starts_with("roll containerd")), "{:?}", tap.started());
+}
+
+#[test]
+fn versions_that_are_no_upgrade_are_refused() {
+    let (old, world, _folder) = installed();
+    let refused = |version: &str, versions: Versions, wanted: &str| {
+        let office = old.to_version(version, versions);
+        let problems = live(async {
+            let mut fleet = office.fleet(super::operator::pipes(&world), &Tap::new());
+            let observed = office.observe(&mut fleet).await;
+            office.plan(&observed)
+        });
+        let text: String = problems.err().into_iter().flatten().map(|problem| format!("{problem}\n")).collect();
+        assert!(text.contains(wanted), "{version}: {text}");
+    };
+    refused("v1.38.0", Versions::Forward, "more than one minor version away");
+    refused("v1.36.3", Versions::Forward, "which is newer than v1.36.3");
+    refused("v1.37.2", Versions::Keep, "apply does not change versions");
+    refused("v1.37.2", Versions::Back, "v1.37.2 is newer");
+    refused("v1.36.3", Versions::Back, "it has no release v1.36.3 to go back to");
+}
