@@ -17,6 +17,9 @@ const TEXT_LIMIT: usize = 1 << 20;
 /// The deepest nesting; an inventory needs 5 levels, kubelet's fields some more.
 const DEPTH_LIMIT: usize = 32;
 
+/// The longest key, in bytes: Kubernetes' longest, a label's with its prefix, has 317. Messages repeat keys.
+const KEY_LIMIT: usize = 512;
+
 /// A value.
 #[derive(Debug, PartialEq)]
 pub(super) struct Node {
@@ -187,6 +190,10 @@ impl Open {
                     }
                 },
                 None => match node.value {
+                    Value::Scalar { text, .. } if text.len() > KEY_LIMIT => {
+                        let message = format!("a key of {} bytes is longer than any name can be", text.len());
+                        return Err(Finding::new(node.at, message, "write `name: value`"));
+                    }
                     Value::Scalar { text, .. } => *key = Some(Located { at: node.at, value: text }),
                     _ => return Err(Finding::new(node.at, "a key must be a plain word", "write `name: value`")),
                 },

@@ -2,6 +2,11 @@
 
 use super::Mistake;
 
+/// The most findings of a kind that one answer holds: a text of a megabyte may have a million, each longer than itself.
+const LIMIT: usize = 1000;
+/// The longest message, in bytes. It quotes what somebody wrote.
+const MESSAGE_LIMIT: usize = 2000;
+
 /// A place in one of the texts: line and column, 1 is the first; 0 means the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Place {
@@ -58,6 +63,8 @@ pub(super) struct Origin {
 pub(super) struct Findings {
     mistakes: Vec<Finding>,
     warnings: Vec<Finding>,
+    /// Some mistakes were left out.
+    cut: bool,
     origins: Vec<Origin>,
 }
 
@@ -94,12 +101,17 @@ impl Findings {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        self.mistakes.push(finding);
+        self.cut |= keep(&mut self.mistakes, finding);
+    }
+
+    /// Whether more mistakes were found than an answer holds, so that to look for more is work for nothing.
+    pub(super) fn is_full(&self) -> bool {
+        self.cut
     }
 
     /// Something that is allowed but worth a second thought.
     pub(super) fn warn(&mut self, at: Place, message: impl Into<String>, fix: impl Into<String>) {
-        self.warnings.push(Finding::new(at, message, fix));
+        keep(&mut self.warnings, Finding::new(at, message, fix));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,8 +119,16 @@ impl Findings {
     }
 
     /// The mistakes, sorted by place. A rule that holds for every host of a range says its sentence once.
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
-        sorted(self.mistakes, &self.origins)
+    pub(super) fn into_mistakes(mut self) -> Vec<Mistake> {
+        self.cut |= in_order(&mut self.mistakes);
+        let more = self.cut.then(|| Mistake {
+            file: self.origins.first().map(|origin| origin.name.clone()).unwrap_or_default(),
+            line: 0,
+            column: 0,
+            message: format!("there are more than these {LIMIT} mistakes"),
+            fix: "mend these first".to_owned(),
+        });
+        sorted(self.mistakes, &self.origins).into_iter().chain(more).collect()
     }
 
     /// The warnings, likewise.
@@ -117,9 +137,32 @@ impl Findings {
     }
 }
 
-fn sorted(mut findings: Vec<Finding>, origins: &[Origin]) -> Vec<Mistake> {
+/// Adds one. Whenever there are twice as many as an answer holds, the later half goes; answers whether any went.
+fn keep(findings: &mut Vec<Finding>, finding: Finding) -> bool {
+    findings.push(Finding { message: shortened(finding.message), fix: shortened(finding.fix), ..finding });
+    findings.len() >= 2 * LIMIT && in_order(findings)
+}
+
+/// Sorts them, each once, and cuts them to the limit; answers whether any was cut off.
+fn in_order(findings: &mut Vec<Finding>) -> bool {
     findings.sort();
     findings.dedup();
+    let cut = findings.len() > LIMIT;
+    findings.truncate(LIMIT);
+    cut
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE_LIMIT {
+        text.truncate(text.floor_char_boundary(MESSAGE_LIMIT));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+fn sorted(mut findings: Vec<Finding>, origins: &[Origin]) -> Vec<Mistake> {
+    in_order(&mut findings);
     let mistake = |Finding { at, message, fix }| Mistake {
         file: origins.get(at.file).map(|origin| origin.name.clone()).unwrap_or_default(),
         line: at.line,
@@ -146,6 +189,21 @@ mod tests {
         let found = findings.into_mistakes();
         let found: Vec<_> = found.iter().map(|mistake| format!("{} {}", mistake.file, mistake.message)).collect();
         assert_eq!(found, ["f a", "f b", "f c", "g d"]);
+    }
+
+    #[test]
+    fn an_answer_has_its_limits() {
+        let mut findings = Findings::of(vec![Origin { name: "f".to_owned(), ..Origin::default() }]);
+        for line in (1..=5 * LIMIT).rev() {
+            findings.add(Place { file: 0, line, column: 1 }, format!("{line}{}", "ä".repeat(MESSAGE_LIMIT)), "");
+        }
+        assert!(findings.is_full() && findings.mistakes.len() < 2 * LIMIT);
+        let found = findings.into_mistakes();
+        assert_eq!(found.len(), LIMIT + 1);
+        assert_eq!((found[0].line, found[LIMIT - 1].line), (1, LIMIT), "the first ones stay");
+        assert_eq!(found[LIMIT].message, "there are more than these 1000 mistakes");
+        assert!(found[0].message.starts_with("1ä") && found[0].message.ends_with("ä…"));
+        assert!(found.iter().all(|one| one.message.len() <= MESSAGE_LIMIT + '…'.len_utf8()));
     }
 
     #[test]

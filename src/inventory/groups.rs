@@ -13,6 +13,8 @@ use super::syntax::is_dns_label;
 
 /// Groups that one host can be in. More is no structure that anybody could follow, and would cost every host.
 const GROUP_LIMIT: usize = 32;
+/// The most names of groups that a message lists.
+const SHOWN: usize = 20;
 
 /// What hosts inherit: the defaults, and the groups that they name.
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl Groups {
                     "name fewer of them",
                 );
                 names.truncate(GROUP_LIMIT);
+                break;
             }
         }
         let mut laid = self.defaults.clone();
@@ -104,12 +107,16 @@ impl Groups {
     }
 
     fn unknown(&self, name: &Located<String>, findings: &mut Findings) {
+        if findings.is_full() {
+            return;
+        }
         let known: Vec<&str> = self.groups.keys().map(String::as_str).collect();
         let fix = match nearest(&name.value, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => {
                 format!("write it under `groups:`, such as `groups: {{{}: {{zone: z1}}}}`", name.value)
             }
+            None if known.len() > SHOWN => "write it under `groups:`, or use one of those there".to_owned(),
             None => format!("write it under `groups:`, or use one of: {}", known.join(", ")),
         };
         findings.add(name.at, format!("there is no group `{}`", name.value), fix);
@@ -168,6 +175,9 @@ impl Groups {
             let above = self.groups.get(&parent.value).map(|parent| parent.order.as_slice()).unwrap_or_default();
             let new: Vec<String> = above.iter().filter(|one| !order.contains(one)).cloned().collect();
             order.extend(new);
+            if order.len() > GROUP_LIMIT {
+                break;
+            }
         }
         order.push(name.to_owned());
         if order.len() > GROUP_LIMIT {

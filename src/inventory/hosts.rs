@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::Role;
 use super::document::{Entry, Node, Value};
+use super::expansion::Expansion;
 use super::findings::{Finding, Findings, Located, Place};
 use super::groups::{Groups, one_or_more};
 use super::layer::{Laid, Layer, SHARED};
@@ -36,8 +37,12 @@ pub(super) fn read(
     drafts: &mut Vec<Draft>,
     findings: &mut Findings,
 ) {
+    let mut expansion = Expansion::default();
     for (key, node) in entries {
-        let more = host(role, path, (key, node), groups, findings);
+        let more = host(role, path, (key, node), groups, &mut expansion, findings);
+        if expansion.is_over() {
+            return;
+        }
         if drafts.len() + more.len() > HOST_LIMIT {
             let message = format!("with `{path}.{}` the inventory has more than {HOST_LIMIT} hosts", key.value);
             findings.add(key.at, message, "divide them among several clusters: Kubernetes is not tested with more");
@@ -53,6 +58,7 @@ fn host(
     path: &str,
     (key, node): (&Located<String>, &Node),
     groups: &mut Groups,
+    expansion: &mut Expansion,
     findings: &mut Findings,
 ) -> Vec<Draft> {
     let path = format!("{path}.{}", key.value);
@@ -76,7 +82,10 @@ fn host(
     };
     let Some(section) = fields else {
         let (laid, _) = groups.of(&[], findings);
-        return drafts(role, key.at, &names, &addresses, &[], &[], &laid);
+        return match expansion.count(&path, key, names.len(), &laid, &[], findings) {
+            true => drafts(role, key.at, &names, &addresses, &[], &[], &laid),
+            false => Vec::new(),
+        };
     };
     let (mut laid, groups) = groups.of(&one_or_more(&section, "group", findings), findings);
     let mut own = Layer::read(&section, &SSH, findings);
@@ -86,7 +95,10 @@ fn host(
     };
     laid.check_taken(&path, &own, findings);
     laid.lay(&own);
-    drafts(role, key.at, &names, &addresses, &ssh_addresses, &groups, &laid)
+    match expansion.count(&path, key, names.len(), &laid, &groups, findings) {
+        true => drafts(role, key.at, &names, &addresses, &ssh_addresses, &groups, &laid),
+        false => Vec::new(),
+    }
 }
 
 /// Every field of a host.

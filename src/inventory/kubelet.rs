@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::document::{Entry, Node, Value};
 use super::findings::Findings;
+use super::layer::ENTRY;
 use super::section::{NO_SECRET_FIX, is_secret_name, no_secret_field, refuse_secret};
 
 /// Fields that other parts of the cluster must agree with, and what to do instead.
@@ -69,6 +70,17 @@ fn json(path: &str, node: &Node, findings: &mut Findings) -> Option<Json> {
             Some(Json::Object(fields))
         }
     }
+}
+
+/// About how many bytes a value takes in memory.
+pub(super) fn size(value: &Json) -> usize {
+    let inner = match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(size).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, value)| name.len() + ENTRY + size(value)).sum(),
+    };
+    inner + ENTRY
 }
 
 /// A scalar without quotes: null, boolean, number, else text.

@@ -19,6 +19,9 @@ pub(super) const SHARED: [&str; 8] = ["zone", "rack", "location", "function", "l
 /// Labels with the places of their keys; `None` takes an inherited label away.
 pub(super) type Labels = BTreeMap<String, Located<Option<String>>>;
 
+/// What a short text in a map costs beside its own bytes.
+pub(super) const ENTRY: usize = 48;
+
 /// Where a host stands and what it is for; each becomes a label.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Standing {
@@ -94,6 +97,15 @@ impl Laid {
         }
         self.taints.change(&layer.taints);
         self.kubelet.extend(layer.kubelet.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
+    /// About how many bytes it takes in memory, with what maps and allocations cost beside the text.
+    pub(super) fn size(&self) -> usize {
+        let ssh = [&self.ssh.user, &self.ssh.key, &self.ssh.known_hosts].into_iter().flatten().map(String::len);
+        let labels = self.labels.iter().map(|(key, (_, value))| key.len() + value.len() + 2 * ENTRY);
+        let taints = self.taints.0.iter().map(|taint| taint.len() + ENTRY);
+        let kubelet = self.kubelet.iter().map(|(name, value)| name.len() + ENTRY + kubelet::size(value));
+        size_of::<Laid>() + ssh.chain(labels).chain(taints).chain(kubelet).sum::<usize>()
     }
 
     /// What `layer` takes away must be there: else it is a slip that nobody would notice.

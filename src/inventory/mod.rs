@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod defaults;
 mod document;
+mod expansion;
 mod findings;
 mod groups;
 mod hosts;

@@ -1,5 +1,8 @@
 //! The known word that a mistyped one most likely means.
 
+/// The most words that are looked at: more are labels or groups of a very large inventory.
+const KNOWN_LIMIT: usize = 1000;
+
 /// The nearest of `known` to `word`, if it is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
@@ -8,8 +11,11 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.chars().count() > 64 {
         return None;
     }
+    let near = |candidate: &&&str| candidate.len() <= 2 * word.len() + 1;
     known
         .iter()
+        .take(KNOWN_LIMIT)
+        .filter(near)
         .map(|candidate| (distance(&word, &plain(candidate)), *candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
         .min()

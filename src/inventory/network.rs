@@ -19,6 +19,9 @@ pub(super) struct Networks {
     asn: u32,
 }
 
+/// The most networks of others: each is compared with every host.
+const AVOID_LIMIT: usize = 1000;
+
 /// Fields of the section `network`.
 pub(super) const NETWORK_FIELDS: [&str; 5] = ["pods", "services", "avoid", "domain", "asn"];
 /// Fields of the section `api`.
@@ -61,6 +64,14 @@ impl Networks {
         }
         if section.entry("avoid").is_some() {
             let texts = section.list("avoid", findings);
+            let texts = match texts.get(AVOID_LIMIT) {
+                None => texts,
+                Some(network) => {
+                    let message = format!("`network.avoid` has more than {AVOID_LIMIT} networks");
+                    findings.add(network.at, message, "join neighbouring networks into larger ones");
+                    Vec::new()
+                }
+            };
             let read = texts.into_iter().filter_map(|text| parsed("network.avoid", text, "172.17.0.0/16", findings));
             networks.avoid = read.collect();
         }

@@ -5,6 +5,9 @@ use super::nearest::nearest;
 use super::section::Section;
 use super::syntax::{check_label_key, check_taint};
 
+/// Taints of one layer: each is compared with the others.
+const TAINT_LIMIT: usize = 100;
+
 /// What one layer says.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TaintChanges {
@@ -22,7 +25,11 @@ impl TaintChanges {
     pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> TaintChanges {
         let path = section.path_of("taints");
         let mut changes = TaintChanges::default();
-        for taint in section.list("taints", findings) {
+        let taints = section.list("taints", findings);
+        if let Some(taint) = taints.get(TAINT_LIMIT) {
+            findings.add(taint.at, format!("{path} has more than {TAINT_LIMIT} taints"), "write fewer of them");
+        }
+        for taint in taints.into_iter().take(TAINT_LIMIT) {
             let (taken, rest) = match taint.value.strip_suffix('-') {
                 Some(rest) => (true, rest),
                 None => (false, taint.value.as_str()),

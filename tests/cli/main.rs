@@ -1,6 +1,7 @@
 //! The program as an operator meets it: exit codes, and what it says on which stream.
 
 mod bad_input;
+mod bombs;
 mod clusters;
 mod doctor;
 #[allow(dead_code, reason = "tests/apply_on_fakes uses the rest")]
