@@ -16,6 +16,7 @@
 pub mod error;
 pub mod event;
 pub mod known;
+pub mod printable;
 pub mod secret;
 pub mod wire;
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use barque::cli::Cli;
 use barque::error::{kind_of, render};
+use barque::printable::printable;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     match answer {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{}", render(&error));
+            eprintln!("{}", printable(&render(&error)));
             ExitCode::from(kind_of(&error).exit_code())
         }
     }

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use super::access::Access;
 use super::read::read;
-use super::say;
 use super::target::{Base, folder_of, parent, target};
+use super::{say, say_painted};
 use crate::agent::Look;
 use crate::component;
 use crate::doctor::{self, Input, Level, diagnose};
@@ -80,13 +80,14 @@ impl Doctor {
         let examined = engine::examine(connector, Arc::from(progress::sink(mode)), &wanted).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
         let report = diagnose(&Input { inventory: &inventory, release: &payload.release, examined: &examined, now });
-        say(&match self.output {
+        match self.output {
             Form::Text => {
-                doctor::text(&report, std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+                let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+                say_painted(&doctor::text(&report, colours));
             }
-            Form::Html => doctor::page(&report, &today()?)?,
-            Form::Json => format!("{}\n", serde_json::to_string(&report)?),
-        });
+            Form::Html => say(&doctor::page(&report, &today()?)?),
+            Form::Json => say(&format!("{}\n", serde_json::to_string(&report)?)),
+        }
         Ok(if report.level == Level::Broken { Kind::BadHost.exit_code() } else { 0 })
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::printable::printable;
 use crate::progress::Mode;
 
 mod access;
@@ -147,8 +148,14 @@ impl Cli {
     }
 }
 
-/// The one place that writes to standard output, so that a closed pipe is no panic.
+/// The one place that writes to standard output, so that a closed pipe is no panic and no text of others steers the
+/// terminal.
 fn say(text: &str) {
+    say_painted(&printable(text));
+}
+
+/// Likewise for a text with colours of barque's own, whose maker has cleaned what is of others.
+fn say_painted(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
@@ -159,6 +166,6 @@ fn say(text: &str) {
 fn tell(text: &str) {
     use std::io::Write;
     let mut stderr = std::io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.write_all(printable(text).as_bytes());
     let _ = stderr.flush();
 }

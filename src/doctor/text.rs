@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::report::ranges;
 use super::{Check, Finding, HostReport, Level, Report};
+use crate::printable::printable;
 
 /// The report as lines; with colours only where a terminal shows them. Equal rows, and equal findings, are one.
 pub fn text(report: &Report, colours: bool) -> String {
@@ -99,5 +100,6 @@ fn paint(level: Level, text: &str, colours: bool) -> String {
 
 /// What a host says of itself must not move the operator's cursor.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
+    let line: String = text.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+    printable(&line).into_owned()
 }

@@ -1,6 +1,7 @@
 //! Collects what is wrong while an inventory is read, so that one answer holds all of it.
 
 use super::Mistake;
+use crate::printable::printable;
 
 /// The most findings of a kind that one answer holds: a text of a megabyte may have a million, each longer than itself.
 const LIMIT: usize = 1000;
@@ -139,7 +140,7 @@ impl Findings {
 
 /// Adds one. Whenever there are twice as many as an answer holds, the later half goes; answers whether any went.
 fn keep(findings: &mut Vec<Finding>, finding: Finding) -> bool {
-    findings.push(Finding { message: shortened(finding.message), fix: shortened(finding.fix), ..finding });
+    findings.push(Finding { message: one_line(finding.message), fix: one_line(finding.fix), ..finding });
     findings.len() >= 2 * LIMIT && in_order(findings)
 }
 
@@ -152,11 +153,15 @@ fn in_order(findings: &mut Vec<Finding>) -> bool {
     cut
 }
 
-fn shortened(mut text: String) -> String {
+/// What it quotes may have lines of its own, which could pass for lines of ours.
+fn one_line(mut text: String) -> String {
     if text.len() > MESSAGE_LIMIT {
         text.truncate(text.floor_char_boundary(MESSAGE_LIMIT));
         text.push('…');
         text.shrink_to_fit();
+    }
+    if text.contains(char::is_control) {
+        text = printable(&text.replace('\n', "\\n").replace('\t', "\\t")).into_owned();
     }
     text
 }

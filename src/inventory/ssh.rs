@@ -62,11 +62,20 @@ pub(super) fn ssh_addresses(
     texts.into_iter().map(|value| Located { at: text.at, value }).collect()
 }
 
+/// Longer than any system's names of accounts, a domain's in front included.
+const USER_LIMIT: usize = 256;
+
 /// An `ssh` section's fields.
 pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshFields {
     let user = section.text("user", findings).and_then(|user| {
-        let bad = |sign: char| sign.is_whitespace() || sign.is_control() || "@:/'\"".contains(sign);
-        if user.value.is_empty() || user.value.starts_with('-') || user.value.contains(bad) {
+        // It is quoted in commands that barque advises: no sign that a shell understands has a place there. A domain may
+        // stand before the account.
+        let bad = |sign: char| !sign.is_alphanumeric() && !"._-+\\".contains(sign);
+        if user.value.is_empty()
+            || user.value.len() > USER_LIMIT
+            || user.value.starts_with('-')
+            || user.value.contains(bad)
+        {
             let message = format!("`{}` is no account's name", section.path_of("user"));
             findings.add(user.at, message, "write the account alone, such as `root` or `admin`");
             return None;

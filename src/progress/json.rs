@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::event::{Event, Sink};
+use crate::printable::printable;
 
 /// Writes each event as it comes. A reader that went away does not stop the run.
 pub(super) struct Json;
@@ -17,7 +18,7 @@ impl Sink for Json {
 /// The event and a line feed.
 fn line(event: &Event) -> String {
     match serde_json::to_string(event) {
-        Ok(text) => text + "\n",
+        Ok(text) => printable(&text).into_owned() + "\n",
         // Invariant: events are strings, numbers and lists of them, which always become JSON.
         Err(error) => format!("{}\n", serde_json::json!({"event": "unwritable", "error": error.to_string()})),
     }

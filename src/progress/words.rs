@@ -1,5 +1,7 @@
 //! Times and amounts as people read them, and foreign text made safe for a terminal.
 
+use crate::printable::printable;
+
 /// Milliseconds as `2.1 s`, `1 min 05 s` or `2 h 05 min`.
 pub fn duration(milliseconds: u64) -> String {
     // Below a minute tenths count, and rounding must not show "60.0 s".
@@ -52,7 +54,8 @@ pub(super) fn amount(done: u64, total: u64) -> Option<String> {
 /// One line without control characters: what a host says must not move the operator's cursor or change its colours.
 pub(super) fn one_line(text: &str) -> String {
     let clean: String = text.trim_end().chars().map(|sign| if sign.is_whitespace() { ' ' } else { sign }).collect();
-    clean.chars().filter(|sign| !sign.is_control()).collect()
+    let clean: String = clean.chars().filter(|sign| !sign.is_control()).collect();
+    printable(&clean).into_owned()
 }
 
 /// An error's first line, for places that have room for one; the summary has all of it.

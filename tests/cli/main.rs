@@ -7,6 +7,7 @@ mod doctor;
 #[allow(dead_code, reason = "tests/apply_on_fakes uses the rest")]
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod hostile;
 mod plans;
 mod runs;
 mod schema;
