@@ -17,6 +17,6 @@ mod session;
 
 pub use lock::{Holder, SILENCE};
 pub use process::Processes;
-pub use protocol::Look;
+pub use protocol::{Look, reread_reply, reread_request};
 pub use serve::{Edges, serve};
 pub use session::{Session, StepFailure, Supplier};

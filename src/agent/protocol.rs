@@ -116,6 +116,22 @@ pub(super) fn is_lock(frame: &Frame) -> bool {
     matches!(frame, Frame::Message(bytes) if bytes.starts_with(LOCK))
 }
 
+/// A request as the agent understands it, as a frame again. For tests that send anything.
+///
+/// # Errors
+/// If it is none.
+pub fn reread_request(frame: &Frame) -> anyhow::Result<Frame> {
+    encode(&decode::<Request>(frame)?)
+}
+
+/// Likewise a reply, as the operator's side understands it.
+///
+/// # Errors
+/// If it is none.
+pub fn reread_reply(frame: &Frame) -> anyhow::Result<Frame> {
+    encode(&decode::<Reply>(frame)?)
+}
+
 /// A message as a frame.
 pub(super) fn encode(message: &impl Serialize) -> anyhow::Result<Frame> {
     Ok(Frame::Message(serde_json::to_vec(message)?))

@@ -78,8 +78,12 @@ async fn records(common: &Common) -> anyhow::Result<Vec<Record>> {
     } else if silent > 0 {
         tell(&format!("note: {silent} of {} masters do not answer\n", masters.len()));
     }
+    Ok(merged(answers.into_values().filter_map(Result::ok).chain([context.store.recall()?])))
+}
+
+/// The runs of several histories, each once.
+fn merged(texts: impl IntoIterator<Item = String>) -> Vec<Record> {
     let mut merged: BTreeMap<String, Record> = BTreeMap::new();
-    let texts = answers.into_values().filter_map(Result::ok).chain([context.store.recall()?]);
     for text in texts {
         // A line that was cut off, or that another version wrote, is left out.
         for record in text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok()) {
@@ -89,7 +93,14 @@ async fn records(common: &Common) -> anyhow::Result<Vec<Record>> {
             }
         }
     }
-    Ok(merged.into_values().collect())
+    merged.into_values().collect()
+}
+
+/// What `barque history` and `barque history show` say of a history's text. For tests that read anything.
+pub fn history_of(lines: &str) -> String {
+    let records = merged([lines.to_string()]);
+    let single: String = records.iter().map(text).collect();
+    format!("{}{single}", list(&records))
 }
 
 /// A run that was killed has no end.

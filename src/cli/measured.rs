@@ -14,7 +14,11 @@ const RUNS: usize = 3;
 
 /// Means of the last runs; of each kind of step the latest run that had one counts.
 pub(super) fn measured(store: &Store) -> Measured {
-    let text = store.text("journal.jsonl").unwrap_or_default();
+    measured_in(&store.text("journal.jsonl").unwrap_or_default())
+}
+
+/// The same of a journal's text.
+pub fn measured_in(text: &str) -> Measured {
     let entries = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let runs = entries.filter_map(|entry| serde_json::from_value::<Measured>(entry.get("measured")?.clone()).ok());
     let mut whole = Measured::default();

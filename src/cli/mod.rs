@@ -33,6 +33,9 @@ mod target;
 mod upgrade;
 mod view;
 
+pub use history::history_of;
+pub use measured::measured_in;
+
 /// Installs Kubernetes clusters on bare machines over SSH, and runs the rest of their life.
 #[derive(Parser)]
 #[command(name = "barque", version, about, max_term_width = 100)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
-use super::known_hosts::{Recorded, names_of, parse_line};
+use super::known_hosts::{Recorded, Verdict, judge, names_of, parse_line};
 
 /// The files that were read so far. One for all hosts of a run.
 #[derive(Default)]
@@ -100,6 +100,19 @@ impl Page {
         let lines = candidates.filter_map(|index| Some((index, self.lines.get(index)?)));
         lines.filter_map(|(index, line)| parse_line(line, file, index + 1, &plain, &named)).collect()
     }
+}
+
+/// The lines of a known_hosts file's text that name a host, and what they say of a key that it offers: `known`,
+/// `unknown`, `changed` or `revoked`. For tests that read anything.
+pub fn look_up(text: &str, address: &str, port: u16, algorithm: &str, key: &[u8]) -> (Vec<usize>, &'static str) {
+    let found = Page::of(text.to_string()).find(Path::new("known_hosts"), address, port);
+    let verdict = match judge(&found, algorithm, key) {
+        Verdict::Known => "known",
+        Verdict::Unknown => "unknown",
+        Verdict::Changed(_) => "changed",
+        Verdict::Revoked(_) => "revoked",
+    };
+    (found.iter().map(|record| record.line).collect(), verdict)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod ssh;
 mod stream;
 mod sudo;
 
+pub use key_book::look_up;
 pub use refusal::{is_transport, refusal};
 pub use sudo::{SudoFault, SudoPassword};
 
