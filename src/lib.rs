@@ -54,3 +54,7 @@ pub mod progress;
 
 // One file a verb.
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/left_out/mod.rs"]
+mod left_out;

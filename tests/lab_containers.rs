@@ -1,5 +1,7 @@
 //! Labs on a real Docker engine: `BARQUE_LAB=1 cargo test --test lab_containers -- --nocapture`.
 
+mod left_out;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -20,13 +22,21 @@ const FIRST: &str = "labtest-first";
 const SECOND: &str = "labtest-second";
 const BROKEN: &str = "labtest-broken";
 
-/// These tests change the engine's state, so they run only when asked for.
-fn wanted() -> bool {
-    let wanted = std::env::var("BARQUE_LAB").is_ok_and(|value| value == "1");
-    if !wanted {
-        println!("skipped: needs a Docker engine; run with BARQUE_LAB=1");
+/// These tests change the engine's state, so they run only when asked for. tests/run asks in a step of its own, and says
+/// `later` before it.
+fn wanted(test: &str) -> bool {
+    match std::env::var("BARQUE_LAB").as_deref() {
+        Ok("1") => return true,
+        Ok("later") => tell(&format!("later: {test}")),
+        _ => left_out::left_out(test, "a Docker engine; run with BARQUE_LAB=1"),
     }
-    wanted
+    false
+}
+
+/// The test runner keeps what passing tests print.
+fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n{line}");
 }
 
 fn options(name: &str, masters: usize, workers: usize, clusters: &Path) -> Options {
@@ -85,7 +95,7 @@ fn ssh(lab: &Lab, node: usize, command: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_labs_side_by_side_from_up_to_nothing_left() {
-    if !wanted() {
+    if !wanted("two_labs_side_by_side_from_up_to_nothing_left") {
         return;
     }
     let docker = lab::connect().await.unwrap();
@@ -175,7 +185,7 @@ async fn two_labs_side_by_side_from_up_to_nothing_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_up_is_continued_and_can_be_removed() {
-    if !wanted() {
+    if !wanted("an_interrupted_up_is_continued_and_can_be_removed") {
         return;
     }
     let docker = lab::connect().await.unwrap();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::keys::{KeyPair, generate_ed25519};
 use super::*;
+use crate::left_out::left_out;
 
 pub(super) struct Sshd {
     process: Child,
@@ -101,7 +102,9 @@ pub(super) async fn start_with(
 
 #[tokio::test]
 async fn openssh_receives_the_agent_and_runs_it() {
-    let Some((_sshd, options, target)) = start(&echo_agent()).await else { return };
+    let Some((_sshd, options, target)) = start(&echo_agent()).await else {
+        return left_out("openssh_receives_the_agent_and_runs_it", "OpenSSH's sshd");
+    };
     let connector = SshConnector::new(options);
     for line in ["one\n", "two\n"] {
         let said = converse(connector.connect(&target).await.unwrap(), line).await.unwrap();
@@ -111,7 +114,9 @@ async fn openssh_receives_the_agent_and_runs_it() {
 
 #[tokio::test]
 async fn openssh_tells_how_an_agent_died() {
-    let Some((_sshd, options, target)) = start("#!/bin/sh\necho 'last words' >&2\nexit 3\n").await else { return };
+    let Some((_sshd, options, target)) = start("#!/bin/sh\necho 'last words' >&2\nexit 3\n").await else {
+        return left_out("openssh_tells_how_an_agent_died", "OpenSSH's sshd");
+    };
     let mut connection = SshConnector::new(options).connect(&target).await.unwrap();
     let error = connection.reader.read_u8().await.unwrap_err().to_string();
     assert_eq!(error, "the agent ended with exit status 3; it said: last words");
@@ -119,7 +124,9 @@ async fn openssh_tells_how_an_agent_died() {
 
 #[tokio::test]
 async fn openssh_refuses_a_wrong_key() {
-    let Some((sshd, options, target)) = start("").await else { return };
+    let Some((sshd, options, target)) = start("").await else {
+        return left_out("openssh_refuses_a_wrong_key", "OpenSSH's sshd");
+    };
     fs_err::write(sshd.folder.path().join("authorized_keys"), "").unwrap();
     let error = SshConnector::new(options).connect(&target).await.err().unwrap();
     assert!(matches!(refusal(&error), Some(Refusal::Authentication { tried, .. }) if tried.len() == 1), "{error:#}");

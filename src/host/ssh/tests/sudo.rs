@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::openssh::{Sshd, start_with};
 use super::*;
+use crate::left_out::left_out;
 
 const PASSWORD: &str = "correct horse";
 
@@ -53,7 +54,9 @@ async fn fault(options: &Options, target: &Target) -> SudoFault {
 
 #[tokio::test]
 async fn sudo_with_a_password_is_asked_once() {
-    let Some((_sshd, options, mut target)) = start("ops ALL=(ALL) ALL").await else { return };
+    let Some((_sshd, options, mut target)) = start("ops ALL=(ALL) ALL").await else {
+        return left_out("sudo_with_a_password_is_asked_once", "root, sshd, sudo and openssl");
+    };
     assert_eq!(fault(&options, &target).await, SudoFault::NeedsPassword);
 
     target.sudo_password = password(PASSWORD);
@@ -67,7 +70,9 @@ async fn sudo_with_a_password_is_asked_once() {
 
 #[tokio::test]
 async fn sudo_without_a_password_is_not_asked() {
-    let Some((_sshd, options, mut target)) = start("ops ALL=(ALL) NOPASSWD: ALL").await else { return };
+    let Some((_sshd, options, mut target)) = start("ops ALL=(ALL) NOPASSWD: ALL").await else {
+        return left_out("sudo_without_a_password_is_not_asked", "root, sshd, sudo and openssl");
+    };
     target.sudo_password = password("never sent");
     let connection = SshConnector::new(options).connect(&target).await.unwrap();
     assert_eq!(converse(connection, "x\n").await.unwrap(), "hello from agent\nx\n");
@@ -75,7 +80,9 @@ async fn sudo_without_a_password_is_not_asked() {
 
 #[tokio::test]
 async fn sudo_that_forbids_it_is_told() {
-    let Some((_sshd, options, mut target)) = start("root ALL=(ALL) ALL").await else { return };
+    let Some((_sshd, options, mut target)) = start("root ALL=(ALL) ALL").await else {
+        return left_out("sudo_that_forbids_it_is_told", "root, sshd, sudo and openssl");
+    };
     target.sudo_password = password(PASSWORD);
     assert_eq!(fault(&options, &target).await, SudoFault::NotAllowed);
 
