@@ -255,9 +255,41 @@ fn changed_members<'a>(facts: &'a HostFacts, wanted: &str) -> Option<&'a str> {
     (facts.etcd_data && found != wanted).then_some(found)
 }
 
+/// Hosts that are one machine.
+fn one_machine(input: &Input<'_>) -> Vec<Problem> {
+    let mut found = same_machine_ids(input);
+    let told: Vec<String> = found.iter().map(|problem| problem.host.clone()).collect();
+    found.extend(same_addresses(input).into_iter().filter(|problem| !told.contains(&problem.host)));
+    found
+}
+
+/// Each of two hosts has the address of the other: one machine under two names, whatever its machine-id, which may be
+/// missing, and whatever its board's UUID, which makers leave out and containers have from the machine around them.
+fn same_addresses(input: &Input<'_>) -> Vec<Problem> {
+    let hosts = &input.inventory.hosts;
+    let owners: BTreeMap<_, _> = hosts.values().map(|host| (host.address, host)).collect();
+    let mut found = Vec::new();
+    for host in hosts.values() {
+        let Some(facts) = input.observed.host(&host.name) else { continue };
+        let owned = facts.addresses.iter().filter_map(|address| owners.get(address));
+        for other in owned.filter(|other| other.name < host.name) {
+            let both = |others: &HostFacts| others.addresses.contains(&host.address);
+            // A host without its own address has another fault, which is told.
+            if facts.addresses.contains(&host.address) && input.observed.host(&other.name).is_some_and(both) {
+                found.push(Problem {
+                    host: host.name.clone(),
+                    message: format!("it and {} are one machine: each has the address of the other", other.name),
+                    fix: "take one of them out of the inventory".to_string(),
+                });
+            }
+        }
+    }
+    found
+}
+
 /// Two masters on one machine are two votes that are lost together, and two nodes cannot share a kubelet. Workers that
 /// were cloned with their machine-id are the doctor's to tell: they do work.
-fn one_machine(input: &Input<'_>) -> Vec<Problem> {
+fn same_machine_ids(input: &Input<'_>) -> Vec<Problem> {
     let mut first: BTreeMap<&str, (&Host, &HostFacts)> = BTreeMap::new();
     let mut found = Vec::new();
     for host in input.inventory.hosts.values() {
