@@ -26,6 +26,7 @@ mod probe;
 mod secrets;
 mod steady;
 mod suite;
+mod two_operators;
 
 use labs::Labs;
 use suite::Suite;
@@ -80,6 +81,7 @@ fn one_cluster(suite: &mut Suite, labs: &Labs) {
     suite.scenario("who may what", |_| secrets::are_not_for_everyone(labs, &cluster));
     let stopped = suite.scenario("one master stopped", |notes| failover::of_the_etcd_leader(labs, &cluster, notes));
     suite.scenario("nothing restarts", |notes| steady::pods_run_since_the_install(&cluster, stopped.as_deref(), notes));
+    suite.scenario("two operators", |notes| two_operators::the_second_is_told_of_the_first(labs, &cluster, notes));
     suite.diagnose(&cluster);
     labs.down(&cluster.name);
 }

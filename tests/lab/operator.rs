@@ -71,6 +71,11 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
 }
 
 impl Running {
+    /// Its number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
         if let Some(status) = self.watch(LIMIT) {
