@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 const FIRST: &str = "labtest-first";
 const SECOND: &str = "labtest-second";
 const BROKEN: &str = "labtest-broken";
+const VIRTUAL: &str = "labtest-virtual";
 
 /// These tests change the engine's state, so they run only when asked for. tests/run asks in a step of its own, and says
 /// `later` before it.
@@ -233,4 +234,50 @@ async fn an_interrupted_up_is_continued_and_can_be_removed() {
     lab::down(&docker, BROKEN, &clusters).await.unwrap();
     assert_eq!(left(&docker, BROKEN).await, Vec::<String>::new());
     assert!(!clusters.join(BROKEN).exists());
+}
+
+/// What vagrant/Vagrantfile runs inside of its machines. BIRD is a stand-in, as the lab's node has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn vagrants_provisioning_makes_a_host_and_a_router() {
+    if !wanted("vagrants_provisioning_makes_a_host_and_a_router") {
+        return;
+    }
+    let docker = lab::connect().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let clusters = folder.path().join("clusters");
+    lab::down(&docker, VIRTUAL, &clusters).await.unwrap();
+    let up = lab::up(&docker, &options(VIRTUAL, 1, 0, &clusters), &quiet).await.unwrap();
+    let script = include_str!("../vagrant/provision.sh");
+    ssh(&up, 0, &format!("cat >/var/lib/provision.sh <<'END OF SCRIPT'\n{script}END OF SCRIPT"));
+
+    let gateway = ssh(&up, 0, "ip -4 route show default | cut -d' ' -f3");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhcnF1ZSB2YWdyYW50IHRlc3Qga2V5ICAgICAgIA barque-vagrant";
+    let node = format!("sh /var/lib/provision.sh node '{key}' {gateway} 198.51.100.0/24 203.0.113.0/24");
+    let routes = || ssh(&up, 0, "ip -4 route show 198.51.100.0/24; ip -4 route show 203.0.113.0/24");
+    for _ in 0..2 {
+        assert_eq!(ssh(&up, 0, &node), "");
+        assert_eq!(ssh(&up, 0, "grep -c barque-vagrant /root/.ssh/authorized_keys"), "1");
+        assert_eq!(routes().matches(&format!("via {gateway} ")).count(), 2, "{}", routes());
+    }
+    assert_eq!(ssh(&up, 0, "stat -c %a /root/.ssh /root/.ssh/authorized_keys"), "700\n600");
+    lab::stop_node(&docker, VIRTUAL, "m1").await.unwrap();
+    lab::start_node(&docker, VIRTUAL, "m1").await.unwrap();
+    let begun = Instant::now();
+    while routes().matches(&format!("via {gateway} ")).count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the ways are gone after a reboot: {}", routes());
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+
+    let stand_in = "printf '#!/bin/sh\\necho \"$*\" >>/var/lib/bird.log\\n' >/usr/local/bin/bird; chmod +x /usr/local/bin/bird; \
+        printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' \
+        >/etc/systemd/system/bird.service; systemctl daemon-reload";
+    ssh(&up, 0, stand_in);
+    for _ in 0..2 {
+        ssh(&up, 0, "sh /var/lib/provision.sh router 192.168.60.254 192.168.61.254");
+    }
+    assert_eq!(ssh(&up, 0, "sysctl -n net.ipv4.ip_forward"), "1");
+    assert_eq!(ssh(&up, 0, "systemctl is-active bird; systemctl is-enabled bird"), "active\nenabled");
+    assert_eq!(ssh(&up, 0, "sort -u /var/lib/bird.log"), "-p -c /etc/bird/bird.conf");
+    assert_eq!(ssh(&up, 0, "grep -c 'neighbor range 192.168.6[01].0/24 as 64512;' /etc/bird/bird.conf"), "2");
+    assert!(lab::down(&docker, VIRTUAL, &clusters).await.unwrap());
 }
