@@ -12,10 +12,11 @@ use super::read::read;
 use super::target::{Base, folder_of, parent, target};
 use crate::agent::Look;
 use crate::component::{self, Input};
-use crate::engine::{Fleet, Vault};
+use crate::engine::{Fleet, Vault, WIDTH};
 use crate::error::{Kind, of_kind};
 use crate::event::Sink;
 use crate::facts::Observed;
+use crate::host::make_room;
 use crate::host::ssh::{Options, SshConnector};
 use crate::inventory::Inventory;
 use crate::payload::Payload;
@@ -57,7 +58,8 @@ impl Context {
         let sudo_password = common.access.sudo_password()?;
         let base = Base { inventory: &parent(&common.inventory), cluster: &folder, sudo_password };
         let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
-        let targets = hosts.map(|host| (host.name.clone(), target(host, &base))).collect();
+        let targets: BTreeMap<_, _> = hosts.map(|host| (host.name.clone(), target(host, &base))).collect();
+        make_room(targets.len(), WIDTH)?;
         let connector = Arc::new(SshConnector::new(Options::default()));
         let fleet = Fleet::new(connector, sink, targets);
         Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })

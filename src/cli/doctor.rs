@@ -14,8 +14,9 @@ use super::{say, say_painted};
 use crate::agent::Look;
 use crate::component;
 use crate::doctor::{self, Input, Level, diagnose};
-use crate::engine::{self, Examine};
+use crate::engine::{self, Examine, WIDTH};
 use crate::error::{Kind, with_hint};
+use crate::host::make_room;
 use crate::host::ssh::{Options, SshConnector};
 use crate::progress;
 
@@ -75,6 +76,7 @@ impl Doctor {
             matrix: !self.no_matrix,
             token: hex::encode(rand::random::<[u8; 16]>()),
         };
+        make_room(wanted.targets.len(), WIDTH)?;
         let mode = if self.output == Form::Text { progress::Mode::Auto } else { progress::Mode::Quiet };
         let connector = Arc::new(SshConnector::new(Options::default()));
         let examined = engine::examine(connector, Arc::from(progress::sink(mode)), &wanted).await;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,18 +26,23 @@ pub(super) struct Proxy {
     /// The API server to use while it is ready
     #[arg(long)]
     prefer: Option<SocketAddr>,
+    /// Milliseconds between two checks of an API server that answers; default: 200
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    check_interval: Option<u64>,
 }
 
 impl Proxy {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut timing = Timing::default();
+        timing.interval = self.check_interval.map_or(timing.interval, Duration::from_millis);
         let options = Options {
             listen: self.listen,
             health: self.health,
             ca: self.ca,
             upstreams: self.upstream,
             prefer: self.prefer,
-            timing: Timing::default(),
+            timing,
         };
         proxy::run(options, async move {
             terminate.recv().await;

@@ -5,6 +5,17 @@ use serde_json::json;
 use super::{Component, HostInput, HostPart, static_pod};
 use crate::known::{names, paths, ports};
 
+/// Clusters of at most so many hosts, and the milliseconds between two checks of an API server by each host. Every host
+/// checks every API server, over a connection that stays open: an API server answers at most about 500 checks a second
+/// this way, whatever the size. A server that is gone is found by the first connection that it does not take anyway; the
+/// checks only find it earlier. The classes are coarse as another interval starts the proxy again on every host.
+const CLASSES: [(usize, Option<u64>); 4] =
+    [(100, None), (500, Some(1_000)), (2_500, Some(5_000)), (usize::MAX, Some(10_000))];
+
+fn check_interval(hosts: usize) -> Option<u64> {
+    CLASSES.iter().find(|(most, _)| hosts <= *most).and_then(|(_, interval)| *interval)
+}
+
 /// A static pod on every host.
 pub struct ApiProxy;
 
@@ -27,7 +38,22 @@ impl Component for ApiProxy {
                 "pki": paths::PKI,
                 "upstreams": upstreams,
                 "prefer": prefer,
+                "check_interval": check_interval(input.cluster.inventory.hosts.len()),
             }),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_server_is_asked_about_five_hundred_times_a_second_at_most() {
+        for hosts in [1, 4, 100, 101, 500, 501, 1000, 2500, 2501, 5000] {
+            let interval = check_interval(hosts).unwrap_or(200);
+            assert!(hosts as u64 * 1000 / interval <= 500, "{hosts} hosts each {interval} ms");
+        }
+        assert_eq!(check_interval(5), None, "small clusters keep the proxy's default");
     }
 }

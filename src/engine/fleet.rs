@@ -12,7 +12,7 @@ use crate::facts::{Observation, Observed, Present};
 use crate::host::{Connector, Target, refusal};
 
 /// Connections at once. Each costs some file descriptors and a key exchange; more at once gain nothing on the way.
-const WIDTH: usize = 1000;
+pub const WIDTH: usize = 1000;
 
 /// Every host, connected or not.
 pub struct Fleet {

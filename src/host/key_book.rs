@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 
-use super::known_hosts::{Recorded, Verdict, judge, names_of, parse_line};
+use super::known_hosts::{HashedName, Recorded, Verdict, judge, names_of, parse_line};
 
 /// The files that were read so far. One for all hosts of a run.
 #[derive(Default)]
@@ -67,18 +67,47 @@ struct Page {
     lines: Vec<String>,
     /// Lines by each name that they spell out, in lower case.
     by_name: BTreeMap<String, Vec<usize>>,
-    /// Lines with patterns or a hashed name, which any host may be.
-    others: Vec<usize>,
+    /// Lines with patterns, which any host may match.
+    patterns: Vec<usize>,
+    hashed: Vec<HashedLine>,
+}
+
+/// A line with a hashed name. Every host must try every such line, so each is read once, and the name is kept when one
+/// host has found itself: a name is compared faster than it is hashed.
+struct HashedLine {
+    index: usize,
+    hashed: HashedName,
+    name: OnceLock<String>,
+}
+
+impl HashedLine {
+    fn is(&self, name: &str) -> bool {
+        if let Some(known) = self.name.get() {
+            return known == name;
+        }
+        let found = self.hashed.is(name);
+        if found {
+            // Another thread that was faster has found the same.
+            let _ = self.name.set(name.to_string());
+        }
+        found
+    }
 }
 
 impl Page {
     fn of(text: String) -> Page {
-        let mut page =
-            Page { lines: text.lines().map(str::to_string).collect(), by_name: BTreeMap::new(), others: Vec::new() };
+        let lines = text.lines().map(str::to_string).collect();
+        let mut page = Page { lines, by_name: BTreeMap::new(), patterns: Vec::new(), hashed: Vec::new() };
         for (index, line) in page.lines.iter().enumerate() {
             let Some(names) = names_of(line) else { continue };
-            if names.starts_with('|') || names.contains(['*', '?', '!']) {
-                page.others.push(index);
+            if names.starts_with('|') {
+                // One that cannot be read names nobody.
+                let hashed = HashedName::read(names);
+                page.hashed.extend(hashed.map(|hashed| HashedLine { index, hashed, name: OnceLock::new() }));
+                continue;
+            }
+            if names.contains(['*', '?', '!']) {
+                page.patterns.push(index);
                 continue;
             }
             for name in names.split(',') {
@@ -90,8 +119,10 @@ impl Page {
 
     /// The lines that may name one of these, in their order.
     fn candidates(&self, names: [&str; 2]) -> BTreeSet<usize> {
+        let [plain, named] = names;
         let spelled = names.into_iter().filter_map(|name| self.by_name.get(name)).flatten();
-        spelled.chain(&self.others).copied().collect()
+        let hashed = self.hashed.iter().filter(|line| line.is(named) || (plain != named && line.is(plain)));
+        spelled.chain(&self.patterns).copied().chain(hashed.map(|line| line.index)).collect()
     }
 
     fn find(&self, file: &Path, address: &str, port: u16) -> Vec<Recorded> {
@@ -147,11 +178,15 @@ M1 ecdsa-sha2-nistp256 FFFF
 m1,m1 ssh-ed25519 GGGG
 m1 ssh-ed25519
 |1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 AAAA
+@revoked |1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 BBBB
+|1|not base64|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 AAAA
+|2|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 AAAA
 ";
         let page = Page::of(text.to_string());
         let file = Path::new("known_hosts");
         for address in ["m1", "M1", "10.0.0.1", "10.0.0.10", "good.example.com", "bad.example.com", "example.com"] {
-            for port in [22, 2222] {
+            // Twice: what was found out about hashed names is kept.
+            for port in [22, 2222, 22, 2222] {
                 assert_eq!(page.find(file, address, port), parse(text, file, address, port), "{address} {port}");
             }
         }

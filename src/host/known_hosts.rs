@@ -108,8 +108,8 @@ pub(super) fn algorithms(records: &[Recorded]) -> Vec<&str> {
 
 /// Whether a host field (comma-separated patterns, or one hashed name) names the host.
 fn name(hosts: &str, host: &str) -> bool {
-    if let Some(hashed) = hosts.strip_prefix("|1|") {
-        return hashed_name_is(hashed, host).unwrap_or(false);
+    if hosts.starts_with("|1|") {
+        return HashedName::read(hosts).is_some_and(|hashed| hashed.is(host));
     }
     let mut found = false;
     for pattern in hosts.split(',') {
@@ -122,11 +122,23 @@ fn name(hosts: &str, host: &str) -> bool {
     found
 }
 
-/// `SALT|HASH`, both base64; the hash is HMAC-SHA1 of the name with the salt as key.
-fn hashed_name_is(hashed: &str, host: &str) -> Option<bool> {
-    let (salt, hash) = hashed.split_once('|')?;
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &STANDARD.decode(salt).ok()?);
-    Some(ring::hmac::verify(&key, host.as_bytes(), &STANDARD.decode(hash).ok()?).is_ok())
+/// A name that only who knows it can find: HMAC-SHA1 of the name with a salt as key.
+pub(super) struct HashedName {
+    key: ring::hmac::Key,
+    hash: Vec<u8>,
+}
+
+impl HashedName {
+    /// Reads `|1|SALT|HASH`, both base64.
+    pub(super) fn read(hosts: &str) -> Option<HashedName> {
+        let (salt, hash) = hosts.strip_prefix("|1|")?.split_once('|')?;
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &STANDARD.decode(salt).ok()?);
+        Some(HashedName { key, hash: STANDARD.decode(hash).ok()? })
+    }
+
+    pub(super) fn is(&self, host: &str) -> bool {
+        ring::hmac::verify(&self.key, host.as_bytes(), &self.hash).is_ok()
+    }
 }
 
 /// `*` stands for any characters, `?` for one.

@@ -9,6 +9,7 @@ mod bootstrap;
 mod key_book;
 mod known_hosts;
 pub mod local;
+mod open_files;
 pub mod pipe;
 mod refusal;
 pub mod ssh;
@@ -16,6 +17,7 @@ mod stream;
 mod sudo;
 
 pub use key_book::look_up;
+pub use open_files::make_room;
 pub use refusal::{is_transport, refusal};
 pub use sudo::{SudoFault, SudoPassword};
 

@@ -1,16 +1,17 @@
 //! What one host needs before it can be a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Plan;
 use super::rolling::{self, Roll};
-use crate::component::{HostInput, HostPart};
+use crate::component::{HostInput, HostPart, Input};
 use crate::event::Phase;
 use crate::facts::HostFacts;
 use crate::known::paths;
 use crate::pki::{self, Authority, CertificateSpec, Issuer};
-use crate::release::Blob;
+use crate::release::{Blob, Release};
 use crate::secret::sha256_hex;
 use crate::step::{
     AwaitApiServer, AwaitEtcd, CONTAINERD, FetchLayers, FileSpec, ImportImage, IssueCertificates, KUBELET,
@@ -20,21 +21,30 @@ use crate::step::{
 /// A leaf is made again when it has less than this left, so that no run leaves one that ends soon.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What is the same for the certificates of all hosts.
-pub(super) struct Validity {
+/// What is the same for all hosts, made once a plan.
+pub(super) struct Common {
     issuers: BTreeMap<Authority, Result<Issuer, String>>,
     now: i64,
+    release: Arc<Release>,
+    release_text: Arc<str>,
+    release_digest: String,
 }
 
-impl Validity {
+impl Common {
     /// Reads the authorities. `now` is Unix time in seconds.
-    pub(super) fn of(public: &BTreeMap<String, String>, now: i64) -> Validity {
+    pub(super) fn of(input: &Input<'_>, now: i64) -> Common {
         let read = |authority: Authority| {
-            let text = public.get(&format!("pki/{}", authority.certificate_file()));
+            let text = input.public.get(&format!("pki/{}", authority.certificate_file()));
             let issuer = Issuer::read(text.map(String::as_str).unwrap_or_default());
             (authority, issuer.map_err(|error| format!("{error:#}")))
         };
-        Validity { issuers: Authority::ALL.into_iter().map(read).collect(), now }
+        Common {
+            issuers: Authority::ALL.into_iter().map(read).collect(),
+            now,
+            release: Arc::new(input.release.clone()),
+            release_text: Arc::from(input.release_text),
+            release_digest: sha256_hex(input.release_text.as_bytes()),
+        }
     }
 
     /// Why a certificate must be made again; none if it serves.
@@ -48,9 +58,9 @@ impl Validity {
 
 /// Adds the host's tasks, in the order in which they run. Of a host that serves only what disturbs nothing; the rest is
 /// the answer.
-pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) -> Option<Roll> {
+pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Common) -> Option<Roll> {
     if rolling::serves(input) {
-        return Some(beside(plan, input, part, validity));
+        return Some(beside(plan, input, part, common));
     }
     let first = plan.tasks.len();
     let host = input.host.name.as_str();
@@ -69,11 +79,11 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validi
         stale.extend(step.stale.clone());
         push(Phase::Hosts, Step::WriteFiles(step));
     }
-    if let Some(step) = certificates(input, &part, validity) {
+    if let Some(step) = certificates(input, &part, common) {
         stale.extend(step.stale.clone());
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
-    payload(input, &part, &stale, Use::Now, &mut push);
+    payload(facts, &part, common, &stale, Use::Now, &mut push);
     if let Some(step) = files(facts, "static pods", &part, &part.manifests) {
         push(Phase::ControlPlane, Step::WriteFiles(step));
     }
@@ -92,7 +102,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validi
 
 /// What a host that serves can be given at once: files that nothing reads before it starts again, certificates, and the
 /// payload beside the one in use.
-fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Validity) -> Roll {
+fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Common) -> Roll {
     let host = input.host.name.as_str();
     let facts = input.facts;
     let mut push = |phase, step| {
@@ -110,11 +120,11 @@ fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, validity: &Val
         push(Phase::Hosts, Step::WriteFiles(step));
     }
     let mut stale = BTreeSet::new();
-    if let Some(step) = certificates(input, &part, validity) {
+    if let Some(step) = certificates(input, &part, common) {
         stale.extend(step.stale.clone());
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
-    payload(input, &part, &stale, Use::Later, &mut push);
+    payload(facts, &part, common, &stale, Use::Later, &mut push);
     let waiting = files(facts, "configuration", &part, &waiting);
     stale.extend(waiting.iter().flat_map(|step| step.stale.clone()));
     let manifests = files(facts, "static pods", &part, &part.manifests).map(|step| step.files).unwrap_or_default();
@@ -165,13 +175,13 @@ pub(super) fn path_of(spec: &CertificateSpec) -> &str {
     }
 }
 
-fn certificates(input: &HostInput<'_>, part: &HostPart, validity: &Validity) -> Option<IssueCertificates> {
+fn certificates(input: &HostInput<'_>, part: &HostPart, common: &Common) -> Option<IssueCertificates> {
     let mut step = IssueCertificates { certificates: Vec::new(), reasons: Vec::new(), stale: Vec::new() };
     for spec in &part.certificates {
         let reason = match input.facts.certificates.get(path_of(spec)) {
             None => Some("missing".to_string()),
             Some(Err(error)) => Some(error.clone()),
-            Some(Ok(found)) => validity.shortfall(spec, found),
+            Some(Ok(found)) => common.shortfall(spec, found),
         };
         if let Some(reason) = reason {
             step.certificates.push(spec.clone());
@@ -183,15 +193,15 @@ fn certificates(input: &HostInput<'_>, part: &HostPart, validity: &Validity) -> 
 }
 
 fn payload(
-    input: &HostInput<'_>,
+    facts: &HostFacts,
     part: &HostPart,
+    common: &Common,
     stale: &BTreeSet<String>,
     when: Use,
     push: &mut impl FnMut(Phase, Step),
 ) {
-    let facts = input.facts;
-    let release = input.cluster.release;
-    let unpacked = facts.releases.get(&release.version) == Some(&sha256_hex(input.cluster.release_text.as_bytes()))
+    let release = &common.release;
+    let unpacked = facts.releases.get(&release.version) == Some(&common.release_digest)
         && (when == Use::Later || facts.current.as_deref() == Some(release.version.as_str()));
     let imported = facts.images.get(&release.image) == Some(&release.manifest.digest);
     let layers = release.layers.iter().map(|layer| Blob { digest: layer.digest.clone(), size: layer.size });
@@ -204,11 +214,9 @@ fn payload(
         }
     }
     if !unpacked {
-        let text = input.cluster.release_text.to_string();
-        push(
-            Phase::Payload,
-            Step::UnpackRelease(UnpackRelease { release: release.clone(), text, beside: when == Use::Later }),
-        );
+        let (release, text) = (release.clone(), common.release_text.clone());
+        let beside = when == Use::Later;
+        push(Phase::Payload, Step::UnpackRelease(UnpackRelease { release, text, beside }));
     }
     if let Some(step) = unit(facts, part, CONTAINERD, stale).filter(|_| when == Use::Now) {
         push(Phase::Payload, step);

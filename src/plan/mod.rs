@@ -135,14 +135,14 @@ fn make(input: &Input<'_>, scope: &Scope, now: i64) -> anyhow::Result<Plan> {
         ..Plan::default()
     };
     let masters: Vec<&Host> = input.inventory.masters().collect();
-    let validity = host_tasks::Validity::of(input.public, now);
+    let common = host_tasks::Common::of(input, now);
     let mut rolls = Vec::new();
     for host in input.inventory.hosts.values().filter(|host| scope.takes(&host.name)) {
         match input.observed.hosts.get(&host.name) {
             Some(Observation::Seen(facts)) => {
                 let host_input = HostInput { cluster: *input, host, facts, masters: &masters };
                 let part = component::host_parts(&host_input)?;
-                rolls.extend(host_tasks::add(&mut plan, &host_input, part, &validity));
+                rolls.extend(host_tasks::add(&mut plan, &host_input, part, &common));
             }
             Some(Observation::Unseen { reason }) => {
                 plan.skipped.insert(host.name.clone(), reason.clone());

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rustls::pki_types::pem::PemObject;
@@ -23,6 +24,8 @@ use super::pool::{Pool, Upstream};
 use super::{Timing, new_socket};
 
 const REQUEST: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: kubernetes\r\nUser-Agent: barque-proxy\r\nAccept: */*\r\n\r\n";
+/// Between two checks of a server that is not there, at most.
+const AWAY_INTERVAL: Duration = Duration::from_secs(1);
 /// More than any API server's headers, or the body of a good answer.
 const LIMIT: usize = 16 * 1024;
 
@@ -32,15 +35,28 @@ pub(super) async fn watch(pool: Arc<Pool>, upstream: Arc<Upstream>, ca: PathBuf,
     let mut health = Health::new();
     loop {
         let answer = probe.ask(&timing, health.state() == State::Ready).await;
+        let pause = pause(&answer, &timing, rand::random());
         health.observe(answer, Instant::now(), &timing);
         pool.record(&upstream, &health);
         if !health.wants_second_look() {
             tokio::select! {
-                () = sleep(timing.interval) => {}
+                () = sleep(pause) => {}
                 () = upstream.alarm.notified() => {}
             }
         }
     }
+}
+
+/// How long to wait after an answer. Proxies of nodes that start together must not ask together for ever, hence `chance`.
+///
+/// Where nobody answers, asking costs no API server anything: that a host is gone, or a server is back, is seen soon in
+/// a large cluster too.
+fn pause(answer: &Answer, timing: &Timing, chance: u8) -> Duration {
+    let pause = match answer {
+        Answer::Silent | Answer::Refused(_) => timing.interval.min(AWAY_INTERVAL),
+        _ => timing.interval,
+    };
+    pause.mul_f64(0.9 + 0.2 * f64::from(chance) / 255.0)
 }
 
 struct Probe {
@@ -190,6 +206,24 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_servers_that_are_not_there_are_asked_more_often_than_told() {
+        let timing = Timing { interval: Duration::from_secs(5), ..Timing::default() };
+        let refused = Answer::Refused(String::new());
+        for chance in [0, 100, 255] {
+            for answer in [Answer::Ready, Answer::NotReady(500), Answer::Mute, Answer::Untrusted(String::new())] {
+                let pause = pause(&answer, &timing, chance).as_millis();
+                assert!((4500..=5500).contains(&pause), "{answer:?}: {pause} ms");
+            }
+            for answer in [&Answer::Silent, &refused] {
+                let away = pause(answer, &timing, chance).as_millis();
+                assert!((900..=1100).contains(&away), "{answer:?}: {away} ms");
+                let near = pause(answer, &Timing::default(), chance).as_millis();
+                assert!((180..=220).contains(&near), "{answer:?}: {near} ms");
+            }
+        }
+    }
 
     #[test]
     fn an_answer_is_read_as_it_comes_in() {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::fetch_layers::blob_path;
@@ -18,13 +19,26 @@ use crate::release::{Program, Release};
 /// Unpacks a release beside the others and makes it the current one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnpackRelease {
-    /// What to unpack.
-    pub release: Release,
+    /// What to unpack. All hosts of a plan share one: a copy each would be most of the plan of a large fleet.
+    #[serde(serialize_with = "as_it_is", deserialize_with = "shared::<_, Release, _>")]
+    pub release: Arc<Release>,
     /// The release.yaml that goes with it: its digest is what facts compare.
-    pub text: String,
+    #[serde(serialize_with = "as_it_is", deserialize_with = "shared::<_, String, _>")]
+    pub text: Arc<str>,
     /// It is unpacked beside the one in use, which stays in use.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beside: bool,
+}
+
+fn as_it_is<S: Serializer, T: Serialize + ?Sized>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.serialize(serializer)
+}
+
+fn shared<'de, D: Deserializer<'de>, T: Deserialize<'de>, U: ?Sized>(deserializer: D) -> Result<Arc<U>, D::Error>
+where
+    Arc<U>: From<T>,
+{
+    T::deserialize(deserializer).map(Arc::from)
 }
 
 impl UnpackRelease {
@@ -47,7 +61,7 @@ impl UnpackRelease {
         let folder = machine.path(paths::RELEASES).join(version);
         let stamp = folder.join("release.yaml");
         let mut changed = false;
-        if !fs_err::read_to_string(&stamp).is_ok_and(|there| there == self.text) || !self.complete(&folder) {
+        if !fs_err::read_to_string(&stamp).is_ok_and(|there| *there == *self.text) || !self.complete(&folder) {
             let step = self.clone();
             let layers = machine.path(paths::LAYERS);
             let target = folder.clone();
@@ -107,7 +121,7 @@ impl UnpackRelease {
                 fs_err::os::unix::fs::symlink(link, &path)?;
             }
         }
-        fs_err::write(partial.join("release.yaml"), &self.text)?;
+        fs_err::write(partial.join("release.yaml"), self.text.as_bytes())?;
         // The same version from another build: put aside what is there, since a rename cannot replace a full folder.
         let old = target.with_extension("old");
         if old.exists() {
