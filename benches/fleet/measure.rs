@@ -9,10 +9,19 @@ const TICKS: f64 = 100.0;
 
 /// CPU time of this process so far, all threads, in user space and in the kernel.
 pub fn own_cpu() -> Duration {
+    cpu([11, 12])
+}
+
+/// The same of its children that ended and were waited for, and of theirs.
+pub fn children_cpu() -> Duration {
+    cpu([13, 14])
+}
+
+fn cpu(fields: [usize; 2]) -> Duration {
     let text = fs_err::read_to_string("/proc/self/stat").unwrap();
     // The second field is the program's name in parentheses, which may hold spaces.
-    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().map(|at: &usize| fields[*at].parse::<u64>().unwrap()).sum();
+    let values: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields.iter().map(|at| values[*at].parse::<u64>().unwrap()).sum();
     Duration::from_secs_f64(ticks as f64 / TICKS)
 }
 
@@ -52,4 +61,11 @@ impl Meter {
     pub fn stop(self) -> Cost {
         Cost { cpu: (own_cpu() - self.cpu).as_secs_f64(), wall: self.began.elapsed().as_secs_f64() }
     }
+}
+
+/// The middle one.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
