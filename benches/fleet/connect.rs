@@ -48,7 +48,7 @@ async fn measure(folder: &Path, hosts: usize, port: u16) -> Outcome {
             user: "root".into(),
             key: Some(site.path(KEY)),
             known_hosts: vec![site.path(KNOWN_HOSTS)],
-            sudo_password: None,
+            ..Target::default()
         };
         (name, target)
     };

@@ -8,13 +8,14 @@ use clap::Args;
 
 use crate::error::{Kind, with_hint};
 use crate::host::SudoPassword;
+use crate::host::ssh_config::SshConfig;
 use crate::secret::Secret;
 
 /// Where the password for sudo may stand. Never on the command line: other users see that.
 const VARIABLE: &str = "BARQUE_SUDO_PASSWORD";
 
 /// Options of every verb that connects to hosts.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone)]
 pub(super) struct Access {
     /// A file (mode 0600) whose first line is sudo's password, for accounts that are not root and need one; else
     /// BARQUE_SUDO_PASSWORD is used
@@ -23,9 +24,44 @@ pub(super) struct Access {
     /// Ask once for sudo's password
     #[arg(long)]
     ask_sudo_password: bool,
+    /// ssh's configuration; `none` reads none [default: ~/.ssh/config]
+    #[arg(long, value_name = "FILE")]
+    ssh_config: Option<PathBuf>,
+    /// Hosts that are connected to and looked at at the same time
+    #[arg(long, value_name = "N", default_value_t = WIDTH, value_parser = clap::value_parser!(u16).range(1..))]
+    width: u16,
+}
+
+/// Each connection costs some file descriptors and a key exchange; more at once gain nothing on the way.
+const WIDTH: u16 = 1000;
+
+impl Default for Access {
+    fn default() -> Access {
+        Access { sudo_password_file: None, ask_sudo_password: false, ssh_config: None, width: WIDTH }
+    }
 }
 
 impl Access {
+    /// Hosts at once.
+    pub(super) fn width(&self) -> usize {
+        usize::from(self.width)
+    }
+
+    /// ssh's configuration; what of it is not followed is told.
+    pub(super) fn ssh_config(&self) -> anyhow::Result<SshConfig> {
+        let home = std::env::home_dir();
+        let config = match &self.ssh_config {
+            Some(none) if none.as_os_str() == "none" => SshConfig::default(),
+            Some(file) => SshConfig::read(file, home.as_deref())?,
+            None => match home.as_ref().map(|home| home.join(".ssh/config")).filter(|file| file.exists()) {
+                Some(file) => SshConfig::read(&file, home.as_deref())?,
+                None => SshConfig::default(),
+            },
+        };
+        config.warnings.iter().for_each(|warning| super::tell(&format!("warning: {warning}\n")));
+        Ok(config)
+    }
+
     /// The password for sudo, if one was given. Asks for it, so it must be called once a run.
     pub(super) fn sudo_password(&self) -> anyhow::Result<Option<SudoPassword>> {
         if let Some(path) = &self.sudo_password_file {
@@ -86,7 +122,7 @@ mod tests {
         let path = folder.path().join("password");
         fs_err::write(&path, content).unwrap();
         fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        Access { sudo_password_file: Some(path), ask_sudo_password: false }.sudo_password()
+        Access { sudo_password_file: Some(path), ..Access::default() }.sudo_password()
     }
 
     #[test]

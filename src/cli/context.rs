@@ -12,7 +12,7 @@ use super::read::read;
 use super::target::{Base, folder_of, parent, target};
 use crate::agent::Look;
 use crate::component::{self, Input};
-use crate::engine::{Fleet, Vault, WIDTH};
+use crate::engine::{Fleet, Vault};
 use crate::error::{Kind, of_kind};
 use crate::event::Sink;
 use crate::facts::Observed;
@@ -56,12 +56,18 @@ impl Context {
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
         let sudo_password = common.access.sudo_password()?;
-        let base = Base { inventory: &parent(&common.inventory), cluster: &folder, sudo_password };
+        let base = Base {
+            inventory: &parent(&common.inventory),
+            cluster: &folder,
+            sudo_password,
+            config: &common.access.ssh_config()?,
+        };
         let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
-        let targets: BTreeMap<_, _> = hosts.map(|host| (host.name.clone(), target(host, &base))).collect();
-        make_room(targets.len(), WIDTH)?;
+        let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
+        let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
+        make_room(targets.len(), common.access.width())?;
         let connector = Arc::new(SshConnector::new(Options::default()));
-        let fleet = Fleet::new(connector, sink, targets);
+        let fleet = Fleet::new(connector, sink, targets).at_once(common.access.width());
         Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })
     }
 

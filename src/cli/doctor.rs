@@ -14,7 +14,7 @@ use super::{say, say_painted};
 use crate::agent::Look;
 use crate::component;
 use crate::doctor::{self, Input, Level, diagnose};
-use crate::engine::{self, Examine, WIDTH};
+use crate::engine::{self, Examine};
 use crate::error::{Kind, with_hint};
 use crate::host::make_room;
 use crate::host::ssh::{Options, SshConnector};
@@ -64,19 +64,25 @@ impl Doctor {
         }
         let folder = self.folder.clone().unwrap_or_else(|| folder_of(&self.inventory, &inventory.cluster));
         let sudo_password = self.access.sudo_password()?;
-        let base = Base { inventory: &parent(&self.inventory), cluster: &folder, sudo_password };
+        let base = Base {
+            inventory: &parent(&self.inventory),
+            cluster: &folder,
+            sudo_password,
+            config: &self.access.ssh_config()?,
+        };
         let hosts = inventory.hosts.values().filter(|host| self.only.is_empty() || self.only.contains(&host.name));
         let (modules, sysctls) = component::looked_for();
         let wanted = Examine {
             inventory: &inventory,
-            targets: hosts.map(|host| (host.name.clone(), target(host, &base))).collect(),
+            targets: hosts.map(|host| Ok((host.name.clone(), target(host, &base)?))).collect::<anyhow::Result<_>>()?,
+            width: self.access.width(),
             look: Look { modules, sysctls, units: doctor::units() },
             questions: doctor::questions(),
             disk_test: !self.no_disk_test,
             matrix: !self.no_matrix,
             token: hex::encode(rand::random::<[u8; 16]>()),
         };
-        make_room(wanted.targets.len(), WIDTH)?;
+        make_room(wanted.targets.len(), wanted.width)?;
         let mode = if self.output == Form::Text { progress::Mode::Auto } else { progress::Mode::Quiet };
         let connector = Arc::new(SshConnector::new(Options::default()));
         let examined = engine::examine(connector, Arc::from(progress::sink(mode)), &wanted).await;

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::{SudoPassword, Target};
-use crate::inventory;
+use anyhow::Context as _;
+
+use crate::error::{Kind, with_hint};
+use crate::host::ssh_config::{Asked, SshConfig, Way};
+use crate::host::{Identities, SudoPassword, Target};
+use crate::inventory::{self, Jump};
 
 /// The folder that a file is in.
 pub(super) fn parent(path: &Path) -> PathBuf {
@@ -36,18 +40,85 @@ pub(super) struct Base<'a> {
     /// The cluster's folder.
     pub(super) cluster: &'a Path,
     pub(super) sudo_password: Option<SudoPassword>,
+    pub(super) config: &'a SshConfig,
 }
 
-/// The way to a host.
-pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> Target {
-    let own = host.ssh.known_hosts.as_deref().map(|text| resolve(base.inventory, text));
-    Target {
+/// Bastions before bastions: a row longer than this leads in a circle.
+const DEPTH: usize = 8;
+
+/// The way to a host: what the inventory says, else ssh's configuration, else barque's defaults.
+pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<Target> {
+    let ssh = &host.ssh;
+    let own = ssh.known_hosts.as_deref().map(|text| resolve(base.inventory, text));
+    let known_hosts: Vec<PathBuf> = own.into_iter().chain([base.cluster.join("known_hosts")]).collect();
+    let key = ssh.key.as_deref().map(|text| resolve(base.inventory, text));
+    // A written address is what stands behind `ssh` on a command line; else it is the host's name.
+    let names = match ssh.named {
+        true => [ssh.address.as_str(), host.name.as_str()],
+        false => [host.name.as_str(), ssh.address.as_str()],
+    };
+    let (user, port) = (ssh.user.as_deref(), ssh.port);
+    let asked = Asked { names: &names, address: &ssh.address, user, port, default_user: "root" };
+    let way = base.config.way(&asked).with_context(|| format!("{}: reading ssh's configuration", host.name))?;
+    let written = ssh.jump.is_some();
+    let jumps = ssh.jump.clone().or_else(|| way.jumps.clone()).unwrap_or_default();
+    let local = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_string());
+    let default_user = if written { user.unwrap_or("root").to_string() } else { local };
+    let hop = Hop { default_user: &default_user, key: key.as_ref().filter(|_| written), known_hosts: &known_hosts };
+    let jumps =
+        bastions(&jumps, &hop, base.config, DEPTH).with_context(|| format!("{}: finding its bastions", host.name))?;
+    let mut target = Target {
         name: host.name.clone(),
-        address: host.ssh.address.clone(),
-        port: host.ssh.port,
-        user: host.ssh.user.clone(),
-        key: host.ssh.key.as_deref().map(|text| resolve(base.inventory, text)),
-        known_hosts: own.into_iter().chain([base.cluster.join("known_hosts")]).collect(),
+        key,
+        known_hosts,
+        jumps,
         sudo_password: base.sudo_password.clone(),
+        ..Target::default()
+    };
+    lay(&mut target, way);
+    Ok(target)
+}
+
+/// What is the same for all bastions of a host.
+struct Hop<'a> {
+    default_user: &'a str,
+    key: Option<&'a PathBuf>,
+    known_hosts: &'a [PathBuf],
+}
+
+/// The bastions in the order in which they are passed. The first of a row may have some before it.
+fn bastions(jumps: &[Jump], hop: &Hop<'_>, config: &SshConfig, depth: usize) -> anyhow::Result<Vec<Target>> {
+    let mut row = Vec::new();
+    for (index, jump) in jumps.iter().enumerate() {
+        let names = [jump.host.as_str()];
+        let (user, port) = (jump.user.as_deref(), jump.port);
+        let asked = Asked { names: &names, address: &jump.host, user, port, default_user: hop.default_user };
+        let way = config.way(&asked)?;
+        if let (0, Some(before)) = (index, &way.jumps) {
+            if depth == 0 {
+                let message = format!("the bastion {jump} is reached through itself");
+                let hint = "leave it out of ProxyJump's own section: Host !BASTION *";
+                return Err(with_hint(Kind::BadInput, message, hint));
+            }
+            row = bastions(before, hop, config, depth - 1)?;
+        }
+        let key = hop.key.filter(|_| way.identity_files.is_empty()).cloned();
+        let known_hosts = hop.known_hosts.to_vec();
+        let mut target = Target { name: jump.to_string(), key, known_hosts, ..Target::default() };
+        lay(&mut target, way);
+        row.push(target);
     }
+    Ok(row)
+}
+
+fn lay(target: &mut Target, way: Way) {
+    target.address = way.address;
+    target.port = way.port;
+    target.user = way.user;
+    target.identities = Identities { files: way.identity_files, only: way.identities_only, agent: way.agent };
+    target.own_known_hosts = way.known_hosts;
+    target.host_key_alias = way.host_key_alias;
+    target.connect_timeout = way.connect_timeout;
+    target.alive_every = way.alive_every;
+    target.alive_most = way.alive_most;
 }

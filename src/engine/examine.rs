@@ -32,6 +32,8 @@ pub struct Examine<'a> {
     pub inventory: &'a Inventory,
     /// The hosts to look at, with the way to each.
     pub targets: BTreeMap<String, Target>,
+    /// Connections at once, if fewer than would disturb the measurement.
+    pub width: usize,
     /// Ordinary facts.
     pub look: Look,
     /// The doctor's.
@@ -54,7 +56,7 @@ pub async fn examine(connector: Arc<dyn Connector>, sink: Arc<dyn Sink>, wanted:
     let connector = connector.as_ref();
     let looks = stream::iter(&wanted.targets)
         .map(|(name, target)| async move { (name, within(look(connector, target, wanted)).await) });
-    let mut looks = looks.buffer_unordered(CONNECTIONS);
+    let mut looks = looks.buffer_unordered(CONNECTIONS.min(wanted.width));
     while let Some((name, answer)) = looks.next().await {
         sink.emit(Event::Observed { host: name.clone(), reachable: answer.is_ok() });
         let found = answer.map(|(session, examination)| {

@@ -11,8 +11,9 @@ use crate::event::{Event, Sink};
 use crate::facts::{Observation, Observed, Present};
 use crate::host::{Connector, Target, refusal};
 
-/// Connections at once. Each costs some file descriptors and a key exchange; more at once gain nothing on the way.
-pub const WIDTH: usize = 1000;
+/// Connections at once where nobody says otherwise. Each costs some file descriptors and a key exchange; more at once gain
+/// nothing on the way.
+const WIDTH: usize = 1000;
 
 /// Every host, connected or not.
 pub struct Fleet {
@@ -21,12 +22,18 @@ pub struct Fleet {
     targets: BTreeMap<String, Target>,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) lock: Lock,
+    width: usize,
 }
 
 impl Fleet {
     /// A fleet to which nothing is connected yet.
     pub fn new(connector: Arc<dyn Connector>, sink: Arc<dyn Sink>, targets: BTreeMap<String, Target>) -> Fleet {
-        Fleet { connector, sink, targets, sessions: BTreeMap::new(), lock: Lock::default() }
+        Fleet { connector, sink, targets, sessions: BTreeMap::new(), lock: Lock::default(), width: WIDTH }
+    }
+
+    /// The same, with so many hosts at once.
+    pub fn at_once(self, width: usize) -> Fleet {
+        Fleet { width: width.max(1), ..self }
     }
 
     /// The way to a host.
@@ -44,7 +51,7 @@ impl Fleet {
             let (connector, lock) = (self.connector.clone(), &self.lock);
             async move { (name, observe_host(connector.as_ref(), target, lock, session, look).await) }
         });
-        let mut answers = answers.buffer_unordered(WIDTH);
+        let mut answers = answers.buffer_unordered(self.width);
         let mut observed = Observed::default();
         while let Some((name, answer)) = answers.next().await {
             self.sink.emit(Event::Observed { host: name.clone(), reachable: answer.is_ok() });
@@ -105,7 +112,7 @@ impl Fleet {
                 (host, session, answer)
             }
         });
-        let mut asked = asked.buffer_unordered(WIDTH);
+        let mut asked = asked.buffer_unordered(self.width);
         let mut answers = BTreeMap::new();
         while let Some((host, session, answer)) = asked.next().await {
             // A channel that failed is in an unknown state; the next use connects again.

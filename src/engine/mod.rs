@@ -11,6 +11,6 @@ mod vault;
 
 pub use admin::admin_kubeconfig;
 pub use examine::{Examine, examine};
-pub use fleet::{Fleet, WIDTH};
+pub use fleet::Fleet;
 pub use run::{Report, run};
 pub use vault::Vault;

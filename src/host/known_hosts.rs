@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// sshd's registered port; names in known_hosts carry no port for it.
-const DEFAULT_PORT: u16 = 22;
+pub(super) const DEFAULT_PORT: u16 = 22;
 
 /// One line that names the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl HashedName {
 }
 
 /// `*` stands for any characters, `?` for one.
-fn matches_pattern(pattern: &str, host: &str) -> bool {
+pub(super) fn matches_pattern(pattern: &str, host: &str) -> bool {
     let (pattern, host) = (pattern.to_ascii_lowercase().into_bytes(), host.as_bytes());
     let (mut at, mut from) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

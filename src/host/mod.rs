@@ -1,6 +1,7 @@
 //! The way to a machine: a byte stream to the agent on it, over SSH, a local process or a pipe in memory.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +14,7 @@ mod open_files;
 pub mod pipe;
 mod refusal;
 pub mod ssh;
+pub mod ssh_config;
 mod stream;
 mod sudo;
 
@@ -32,12 +34,46 @@ pub struct Target {
     pub port: u16,
     /// The account.
     pub user: String,
-    /// A private key file; without one, ssh-agent's keys and then the usual files.
+    /// The one private key file that may be used; without one, `identities`.
     pub key: Option<PathBuf>,
+    /// What else may be offered.
+    pub identities: Identities,
     /// known_hosts files that are read beside the user's own.
     pub known_hosts: Vec<PathBuf>,
+    /// Instead of the user's own known_hosts file.
+    pub own_known_hosts: Option<Vec<PathBuf>>,
+    /// The name under which the host's key is recorded, if not its address and port.
+    pub host_key_alias: Option<String>,
+    /// Bastions to pass, in this order. Theirs are none.
+    pub jumps: Vec<Target>,
+    /// How long sshd may take to answer on TCP.
+    pub connect_timeout: Option<Duration>,
+    /// How often to ask whether the host is still there.
+    pub alive_every: Option<Duration>,
+    /// How many such questions may stay without an answer.
+    pub alive_most: Option<usize>,
     /// For an account that is not root where sudo wants a password.
     pub sudo_password: Option<SudoPassword>,
+}
+
+impl Target {
+    /// How messages call it.
+    pub fn way(&self) -> String {
+        let through = |hop: &Target| format!(" through {}@{} port {}", hop.user, hop.address, hop.port);
+        let hops: String = self.jumps.iter().map(through).collect();
+        format!("{}@{} port {}{hops}", self.user, self.address, self.port)
+    }
+}
+
+/// Keys beside the one that the inventory names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities {
+    /// Key files, or public halves of keys that ssh-agent has. Those that do not exist are passed over.
+    pub files: Vec<PathBuf>,
+    /// Nothing else may be offered.
+    pub only: bool,
+    /// ssh-agent's socket: `None` for the environment's, `Some(None)` for no agent at all.
+    pub agent: Option<Option<PathBuf>>,
 }
 
 /// Two halves of a stream whose other end is `barque agent`, running as root.

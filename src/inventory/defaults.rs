@@ -47,11 +47,12 @@ pub(super) const ALL: &[Default] = &[
     row("labels", "none", "barque adds only what zone, rack, location, function and role say"),
     row("taints", "none", "masters have node-role.kubernetes.io/control-plane:NoSchedule as soon as there is a worker"),
     row("kubelet", "barque's", "what the cluster must agree on is set, the rest is kubelet's own default"),
-    row("ssh.address", "", "sshd usually answers on the address that the cluster uses"),
-    row("ssh.port", "22", "where sshd answers unless somebody moved it"),
-    row("ssh.user", "root", "steps need root; any other account goes through sudo"),
-    row("ssh.key", "any", "the keys in ssh-agent, then the usual files in ~/.ssh"),
+    row("ssh.address", "", "sshd usually answers on the address that the cluster uses; ~/.ssh/config may name another"),
+    row("ssh.port", "22", "where sshd answers unless somebody moved it; ~/.ssh/config goes before"),
+    row("ssh.user", "root", "steps need root, any other account goes through sudo; ~/.ssh/config goes before"),
+    row("ssh.key", "any", "what ~/.ssh/config names, the keys in ssh-agent, then the usual files in ~/.ssh"),
     row("ssh.known-hosts", "none", "~/.ssh/known_hosts and the cluster's own file are read anyway"),
+    row("ssh.jump", "none", "hosts are reached directly, unless ~/.ssh/config has a ProxyJump for them"),
 ];
 
 /// The row of a field.

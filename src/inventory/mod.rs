@@ -14,6 +14,7 @@ mod expansion;
 mod findings;
 mod groups;
 mod hosts;
+mod jump;
 mod kubelet;
 mod layer;
 mod nearest;
@@ -36,6 +37,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+pub use jump::{Jump, jumps};
 pub use neighbours::{neighbours, parse_other};
 pub use parse::{parse, parse_with};
 pub use reveal::{Closed, Reveal, Unopened, Unreadable};
@@ -133,14 +135,19 @@ pub struct Host {
 pub struct Ssh {
     /// Name or address that sshd answers on; default: the host's address.
     pub address: String,
-    /// Default 22.
-    pub port: u16,
-    /// Default root; any other account needs sudo.
-    pub user: String,
+    /// Whether somebody wrote that address: ssh's configuration may name another one for a host, but not against it.
+    #[serde(skip)]
+    pub named: bool,
+    /// Default: what ssh's configuration says, else 22.
+    pub port: Option<u16>,
+    /// Default: what ssh's configuration says, else root. Any account but root needs sudo.
+    pub user: Option<String>,
     /// A private key file; default: the ssh-agent's keys, then the usual files in ~/.ssh. Relative to the inventory.
     pub key: Option<String>,
     /// A known_hosts file beside the user's own. Relative to the inventory.
     pub known_hosts: Option<String>,
+    /// Bastions in the order in which they are passed; default: what ssh's configuration says. An empty list says "none".
+    pub jump: Option<Vec<Jump>>,
 }
 
 impl Inventory {

@@ -136,15 +136,17 @@ struct HostFields {
 #[schemars(rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(dead_code, reason = "only its form matters")]
 struct Ssh {
-    /// The account: root, or one that may use sudo.
+    /// The account: root, or one that may use sudo. Default: what ~/.ssh/config says, else root.
     user: Option<Text>,
-    /// Default 22.
+    /// Default: what ~/.ssh/config says, else 22.
     #[schemars(range(min = 1))]
     port: Option<u16>,
     /// A private key file. Default: the keys in ssh-agent, then the usual files in ~/.ssh.
     key: Option<Text>,
     /// A file read beside your own ~/.ssh/known_hosts.
     known_hosts: Option<Text>,
+    /// A bastion to pass, `account@host:port`, or several in a row; `none` goes against ~/.ssh/config.
+    jump: Option<OneOrMore>,
 }
 
 /// How to reach one host.

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Ssh;
 use super::findings::{Findings, Located};
+use super::groups::one_or_more;
 use super::hosts::expand_alike;
+use super::jump::{is_account, jumps};
 use super::section::Section;
 use super::syntax::is_dns_name;
+use super::{Jump, Ssh};
 
 /// An `ssh` section, where each field may be absent.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +18,7 @@ pub(super) struct SshFields {
     pub(super) user: Option<String>,
     pub(super) key: Option<String>,
     pub(super) known_hosts: Option<String>,
+    pub(super) jump: Option<Vec<Jump>>,
 }
 
 impl SshFields {
@@ -25,24 +28,27 @@ impl SshFields {
         self.user = self.user.take().or_else(|| below.user.clone());
         self.key = self.key.take().or_else(|| below.key.clone());
         self.known_hosts = self.known_hosts.take().or_else(|| below.known_hosts.clone());
+        self.jump = self.jump.take().or_else(|| below.jump.clone());
     }
 
-    /// The way to a host with this address, with the defaults of barque itself.
+    /// The way to a host with this address.
     pub(super) fn finish(self, address: Ipv4Addr) -> Ssh {
         Ssh {
+            named: self.address.is_some(),
             address: self.address.map_or_else(|| address.to_string(), |found| found.value),
-            port: self.port.unwrap_or(22),
-            user: self.user.unwrap_or_else(|| "root".to_owned()),
+            port: self.port,
+            user: self.user,
             key: self.key,
             known_hosts: self.known_hosts,
+            jump: self.jump,
         }
     }
 }
 
 /// Fields of the `ssh` section at the top; a host's own has `address` as well.
-pub(super) const SSH_DEFAULTS: [&str; 4] = ["user", "port", "key", "known-hosts"];
+pub(super) const SSH_DEFAULTS: [&str; 5] = ["user", "port", "key", "known-hosts", "jump"];
 /// Fields of a host's own `ssh` section.
-pub(super) const SSH: [&str; 5] = ["address", "user", "port", "key", "known-hosts"];
+pub(super) const SSH: [&str; 6] = ["address", "user", "port", "key", "known-hosts", "jump"];
 
 /// The addresses that a host's or range's `ssh.address` names.
 pub(super) fn ssh_addresses(
@@ -62,20 +68,10 @@ pub(super) fn ssh_addresses(
     texts.into_iter().map(|value| Located { at: text.at, value }).collect()
 }
 
-/// Longer than any system's names of accounts, a domain's in front included.
-const USER_LIMIT: usize = 256;
-
 /// An `ssh` section's fields.
 pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshFields {
     let user = section.text("user", findings).and_then(|user| {
-        // It is quoted in commands that barque advises: no sign that a shell understands has a place there. A domain may
-        // stand before the account.
-        let bad = |sign: char| !sign.is_alphanumeric() && !"._-+\\".contains(sign);
-        if user.value.is_empty()
-            || user.value.len() > USER_LIMIT
-            || user.value.starts_with('-')
-            || user.value.contains(bad)
-        {
+        if !is_account(&user.value) {
             let message = format!("`{}` is no account's name", section.path_of("user"));
             findings.add(user.at, message, "write the account alone, such as `root` or `admin`");
             return None;
@@ -90,7 +86,25 @@ pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshF
         user,
         key: path(section, "key", findings),
         known_hosts: path(section, "known-hosts", findings),
+        jump: jump(section, findings),
     }
+}
+
+/// The bastions, in the order in which they are passed. An empty list is as good as `none`: the host is reached directly,
+/// whatever ssh's configuration says.
+fn jump(section: &Section<'_>, findings: &mut Findings) -> Option<Vec<Jump>> {
+    section.entry("jump")?;
+    let mut found = Vec::new();
+    for text in one_or_more(section, "jump", findings) {
+        match jumps(&text.value) {
+            Ok(more) => found.extend(more),
+            Err(wrong) => {
+                let fix = "write `jump: ops@bastion.example.com:22`, a list of such for several in a row, or `none`";
+                findings.add(text.at, format!("`{}`: {wrong}", section.path_of("jump")), fix);
+            }
+        }
+    }
+    Some(found)
 }
 
 /// A path on the operator's machine, as written.

@@ -92,7 +92,7 @@ workers:
         let host = &inventory.hosts["w2"];
         assert_eq!(host.kubelet["evictionHard"]["nodefs.available"], "100Mi");
         assert_eq!((host.role, host.zone.as_deref()), (Role::Worker, Some("z3")));
-        assert_eq!((host.address.to_string(), host.ssh.user.as_str()), ("10.89.0.22".to_string(), "root"));
+        assert_eq!((host.address.to_string(), host.ssh.user.as_deref()), ("10.89.0.22".to_string(), Some("root")));
         assert_eq!(host.ssh.key.as_deref(), Some("lab_ed25519"));
         assert_eq!(host.ssh.known_hosts.as_deref(), Some("known_hosts"));
     }

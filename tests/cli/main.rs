@@ -11,6 +11,7 @@ mod hostile;
 mod plans;
 mod runs;
 mod schema;
+mod ssh_config;
 #[path = "../fakes/sshd.rs"]
 mod sshd;
 

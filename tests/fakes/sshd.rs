@@ -11,9 +11,9 @@ use russh::keys::{PrivateKey, PublicKey, decode_secret_key};
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey, run_stream,
 };
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, ChannelOpenFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::fakes::world::World;
 
@@ -42,6 +42,16 @@ pub async fn start(world: World, host: &str, host_key: &str, user_key: &str) -> 
     let user = private(user_key).public_key().clone();
     serve(listener, &world, host, private(host_key), &user, &Arc::default());
     port
+}
+
+/// The same, and what it was asked.
+#[allow(dead_code, reason = "the bench has counters of its own")]
+pub async fn start_counted(world: World, host: &str, host_key: &str, user_key: &str) -> (u16, Arc<Counters>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (user, counters) = (private(user_key).public_key().clone(), Arc::<Counters>::default());
+    serve(listener, &world, host, private(host_key), &user, &counters);
+    (port, counters)
 }
 
 /// Serves one machine until the runtime ends.
@@ -119,6 +129,29 @@ impl Handler for Door {
         self.counters.channels.fetch_add(1, Ordering::Relaxed);
         self.channels.insert(channel.id().into(), channel);
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.counters.channels.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut far) = TcpStream::connect((host, port as u16)).await else {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        };
+        reply.accept().await;
+        tokio::spawn(async move {
+            // The client sees how it ended.
+            let _ = tokio::io::copy_bidirectional(&mut channel.into_stream(), &mut far).await;
+        });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 use russh::client::AuthResult;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, load_public_key};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -19,14 +19,21 @@ use super::session::{LOGIN_TIMEOUT, Session};
 use crate::error::{self, Kind};
 use crate::host::{Refusal, Target};
 
+/// sshd hangs up after six keys (MaxAuthTries); these many of an agent's leave room for two files.
+const MOST_OF_AGENT: usize = 4;
+
 /// OpenSSH's usual names, in our order of preference.
 const USUAL_FILES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Logs in as the target's user. A refusal names every key that was tried or could not be.
 pub(super) async fn log_in(session: &mut Session, target: &Target, options: &Options) -> anyhow::Result<()> {
-    let socket = options.agent_socket.as_deref().filter(|_| options.use_agent);
+    let socket = match &target.identities.agent {
+        Some(socket) => socket.as_deref(),
+        None => options.agent_socket.as_deref(),
+    };
+    let socket = socket.filter(|_| options.use_agent);
     let (tried, offered) = (Vec::new(), BTreeSet::new());
-    let login = Login { session, user: &target.user, socket, tried, offered, more: true };
+    let login = Login { session, user: &target.user, socket, tried, offered, more: true, offers: 0 };
     let Ok(outcome) = timeout(LOGIN_TIMEOUT, login.run(target, options.home.as_deref())).await else {
         let text = format!("sshd did not finish the log-in within {} s", LOGIN_TIMEOUT.as_secs());
         return Err(Refusal::Transport(text).into());
@@ -44,13 +51,15 @@ struct Login<'a> {
     offered: BTreeSet<String>,
     /// Whether sshd still takes public keys.
     more: bool,
+    /// Keys offered so far.
+    offers: usize,
 }
 
 impl Login<'_> {
     async fn run(mut self, target: &Target, home: Option<&Path>) -> anyhow::Result<()> {
         let accepted = match &target.key {
             Some(path) => self.only_file(path).await?,
-            None => self.agent_keys(None).await? || self.usual_files(home).await?,
+            None => self.identities(target, home).await?,
         };
         if accepted {
             return Ok(());
@@ -90,6 +99,75 @@ impl Login<'_> {
         }
     }
 
+    /// The files that ssh's configuration names, then, unless only these may be used, ssh-agent's keys; without such files
+    /// ssh-agent's keys and the usual files.
+    async fn identities(&mut self, target: &Target, home: Option<&Path>) -> anyhow::Result<bool> {
+        let wanted = &target.identities;
+        for path in &wanted.files {
+            if self.named_file(path).await? {
+                return Ok(true);
+            }
+        }
+        if wanted.only && !wanted.files.is_empty() {
+            return Ok(false);
+        }
+        if !wanted.only && self.agent_keys(None).await? {
+            return Ok(true);
+        }
+        if wanted.files.is_empty() { self.usual_files_with(home, wanted.only).await } else { Ok(false) }
+    }
+
+    /// A file of ssh's configuration: a key, or the public half of one that ssh-agent has.
+    async fn named_file(&mut self, path: &Path) -> anyhow::Result<bool> {
+        if let Ok(public) = load_public_key(path) {
+            if !self.agent_keys(Some(&public)).await? {
+                self.tried.push(format!("{} (ssh-agent has no such key, or sshd does not take it)", path.display()));
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        match load(path).await? {
+            KeyFile::Ready(key) => self.key(path, *key).await,
+            KeyFile::Readable { mode } => {
+                self.tried.push(readable(path, mode));
+                Ok(false)
+            }
+            KeyFile::Encrypted(public) => {
+                if let Some(public) = public
+                    && self.agent_keys(Some(&public)).await?
+                {
+                    return Ok(true);
+                }
+                self.tried.push(encrypted(path));
+                Ok(false)
+            }
+            KeyFile::Missing => {
+                // The private half may be in ssh-agent alone.
+                let mut beside = path.as_os_str().to_owned();
+                beside.push(".pub");
+                match load_public_key(Path::new(&beside)) {
+                    Ok(public) if self.agent_keys(Some(&public)).await? => return Ok(true),
+                    _ => self.tried.push(format!("{} (does not exist)", path.display())),
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// The usual files; where only files may be used, ssh-agent may still sign for those with a passphrase.
+    async fn usual_files_with(&mut self, home: Option<&Path>, only: bool) -> anyhow::Result<bool> {
+        if !only {
+            return self.usual_files(home).await;
+        }
+        let folder: Option<PathBuf> = home.map(|home| home.join(".ssh"));
+        for path in folder.iter().flat_map(|folder| USUAL_FILES.map(|name| folder.join(name))) {
+            if fs_err::metadata(&path).is_ok() && self.named_file(&path).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn usual_files(&mut self, home: Option<&Path>) -> anyhow::Result<bool> {
         let folder: Option<PathBuf> = home.map(|home| home.join(".ssh"));
         for path in folder.iter().flat_map(|folder| USUAL_FILES.map(|name| folder.join(name))) {
@@ -99,10 +177,7 @@ impl Login<'_> {
                         return Ok(true);
                     }
                 }
-                KeyFile::Readable { mode } => self.tried.push(format!(
-                    "{0} (not used: others can read it, mode {mode:04o}; chmod 600 {0})",
-                    path.display()
-                )),
+                KeyFile::Readable { mode } => self.tried.push(readable(&path, mode)),
                 // If ssh-agent has it, sshd has seen it already.
                 KeyFile::Encrypted(Some(public)) if self.offered.contains(&fingerprint(&public)) => {}
                 KeyFile::Encrypted(_) => self.tried.push(encrypted(&path)),
@@ -119,6 +194,7 @@ impl Login<'_> {
         }
         let label = format!("{} {print}", path.display());
         let Some(hash) = self.hash(&key.algorithm(), &label).await? else { return Ok(false) };
+        self.offers += 1;
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
         let answer = self.session.handle.authenticate_publickey(self.user, key).await;
         let answer = answer.map_err(|_| self.session.lost())?;
@@ -135,13 +211,28 @@ impl Login<'_> {
             let _ = agent.bind_session(binding, false).await;
         }
         let identities = agent.request_identities().await.context("asking ssh-agent for its keys")?;
+        let mut held_back = 0;
         for identity in identities {
-            if only.is_some_and(|only| identity.public_key().key_data() != only.key_data()) {
+            let public = identity.public_key();
+            if only.is_some_and(|only| public.key_data() != only.key_data())
+                || self.offered.contains(&fingerprint(&public)) && matches!(identity, AgentIdentity::PublicKey { .. })
+            {
                 continue;
             }
+            if only.is_none() && self.offers >= MOST_OF_AGENT {
+                held_back += 1;
+                continue;
+            }
+            drop(public);
             if self.more && self.agent_key(&mut agent, identity).await? {
                 return Ok(true);
             }
+        }
+        if held_back > 0 {
+            self.tried.push(format!(
+                "(not used: {held_back} more of ssh-agent's keys, as sshd hangs up after a few; name the right one with \
+                 ssh.key, or with IdentityFile in ~/.ssh/config)"
+            ));
         }
         Ok(false)
     }
@@ -159,6 +250,7 @@ impl Login<'_> {
             }
         };
         let Some(hash) = self.hash(&algorithm, &label).await? else { return Ok(false) };
+        self.offers += 1;
         let handle = &mut self.session.handle;
         let answer = match identity {
             AgentIdentity::PublicKey { key, .. } => {
@@ -218,6 +310,10 @@ fn list(methods: &MethodSet) -> String {
 
 fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+fn readable(path: &Path, mode: u32) -> String {
+    format!("{0} (not used: others can read it, mode {mode:04o}; chmod 600 {0})", path.display())
 }
 
 fn encrypted(path: &Path) -> String {

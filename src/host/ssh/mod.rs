@@ -1,17 +1,20 @@
 //! Agents over SSH: one connection, one channel and one command a host. russh's one home.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::key_book::KeyBook;
-use super::{Connection, Connector, Target};
+use super::{Connection, Connector, Target, known_hosts};
 use crate::known::paths;
 
 mod authentication;
+mod bastions;
 mod binary;
 mod key_file;
 pub mod keys;
@@ -23,8 +26,10 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+use bastions::Bastions;
 use binary::AgentBinary;
 use passwords::Passwords;
+use session::Session;
 use start::Start;
 
 /// What is the same for all hosts of a run.
@@ -64,31 +69,66 @@ pub struct SshConnector {
     binary: OnceCell<AgentBinary>,
     passwords: Passwords,
     known_hosts: KeyBook,
+    bastions: Bastions,
 }
 
 impl SshConnector {
     /// A connector that has read nothing yet.
     pub fn new(options: Options) -> Self {
         let known_hosts = KeyBook::default();
-        SshConnector { options, binary: OnceCell::new(), passwords: Passwords::default(), known_hosts }
+        SshConnector {
+            options,
+            binary: OnceCell::new(),
+            passwords: Passwords::default(),
+            known_hosts,
+            bastions: Bastions::default(),
+        }
     }
 
     async fn open(&self, target: &Target) -> anyhow::Result<Connection> {
         let binary = self.binary.get_or_try_init(|| AgentBinary::read(&self.options.agent_binary)).await?;
-        let mut files = target.known_hosts.clone();
-        files.extend(self.options.home.iter().map(|home| home.join(".ssh/known_hosts")));
-        let records = self.known_hosts.find(&files, &target.address, target.port)?;
-        let mut session = session::open(target, records, self.options.connect_timeout).await?;
-        authentication::log_in(&mut session, target, &self.options).await?;
+        let through = self.bastion(&target.jumps).await?;
+        let session = self.log_in(target, through).await?;
         let start = Start { binary, folder: &self.options.agent_folder, passwords: &self.passwords };
         start::start_agent(session, target, &start).await
+    }
+}
+
+impl SshConnector {
+    /// The last bastion of a row, logged in; hosts behind it share it.
+    fn bastion<'a>(&'a self, jumps: &'a [Target]) -> BoxFuture<'a, anyhow::Result<Option<Arc<Session>>>> {
+        Box::pin(async move {
+            let Some((last, before)) = jumps.split_last() else { return Ok(None) };
+            let open = async || {
+                let through = self.bastion(before).await?;
+                self.log_in(last, through).await
+            };
+            self.bastions.take(jumps, open).await.map(Some)
+        })
+    }
+
+    /// A session whose host key is verified and whose account is ours.
+    async fn log_in(&self, target: &Target, through: Option<Arc<Session>>) -> anyhow::Result<Session> {
+        let mut files = target.known_hosts.clone();
+        match &target.own_known_hosts {
+            Some(own) => files.extend(own.iter().cloned()),
+            None => files.extend(self.options.home.iter().map(|home| home.join(".ssh/known_hosts"))),
+        }
+        // An alias stands for the whole of the name, as OpenSSH has it: no port is added.
+        let (name, port) = match &target.host_key_alias {
+            Some(alias) => (alias.as_str(), known_hosts::DEFAULT_PORT),
+            None => (target.address.as_str(), target.port),
+        };
+        let records = self.known_hosts.find(&files, name, port)?;
+        let mut session = session::open(target, records, self.options.connect_timeout, through).await?;
+        authentication::log_in(&mut session, target, &self.options).await?;
+        Ok(session)
     }
 }
 
 #[async_trait]
 impl Connector for SshConnector {
     async fn connect(&self, target: &Target) -> anyhow::Result<Connection> {
-        let Target { name, user, address, port, .. } = target;
-        self.open(target).await.with_context(|| format!("{name}: connecting to {user}@{address} port {port}"))
+        self.open(target).await.with_context(|| format!("{}: connecting to {}", target.name, target.way()))
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{Disconnect, Error, Preferred, SshId, cipher, compression, kex, mac};
+use russh::{ChannelOpenFailure, Disconnect, Error, Preferred, SshId, cipher, compression, kex, mac};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::severable::{Cut, Severable};
+use super::severable::{Cut, Severable, Stream};
 use crate::error::{self, Kind};
 use crate::host::known_hosts::{self, Recorded, Verdict};
 use crate::host::{Refusal, Target};
@@ -19,6 +19,10 @@ use crate::host::{Refusal, Target};
 /// How long sshd may take from TCP's answer to the end of the key exchange, and then for the log-in. Generous, as
 /// hundreds of hosts may be connected to at once from few cores, and a security key may wait for a finger.
 pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often to ask a silent host whether it is there, and how many such questions may stay without an answer.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_MOST: usize = 3;
 
 /// How long a closing connection may take to say farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -29,6 +33,8 @@ pub(super) struct Session {
     pub(super) handle: Handle<Verifier>,
     departure: Arc<OnceLock<Departure>>,
     _cut: Cut,
+    /// The bastion that carries it; it must live as long.
+    _through: Option<Arc<Session>>,
 }
 
 /// Why a session ended.
@@ -51,6 +57,31 @@ impl Session {
         anyhow::Error::new(Refusal::Transport(self.departure().map_or("connection lost", |found| &found.text).into()))
     }
 
+    /// A stream through this bastion to the target's sshd.
+    async fn forward(&self, target: &Target, patience: Duration) -> anyhow::Result<Box<dyn Stream>> {
+        let Target { address, port, .. } = target;
+        let opening = self.handle.channel_open_direct_tcpip(address.as_str(), u32::from(*port), "127.0.0.1", 0);
+        match timeout(patience, opening).await {
+            Ok(Ok(channel)) => Ok(Box::new(channel.into_stream())),
+            Ok(Err(Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited))) => {
+                Err(error::with_hint(
+                    Kind::BadHost,
+                    format!("the bastion does not forward to {address} port {port}"),
+                    "set `AllowTcpForwarding yes` in the bastion's sshd_config, and let PermitOpen have that address",
+                ))
+            }
+            Ok(Err(Error::ChannelOpenFailure(reason))) => {
+                let text = format!("the bastion does not reach {address} port {port} ({reason:?}); is the host up?");
+                Err(Refusal::Transport(text).into())
+            }
+            Ok(Err(_)) => Err(self.lost()),
+            Err(_) => {
+                let text = format!("the bastion did not reach {address} port {port} within {} s", patience.as_secs());
+                Err(Refusal::Transport(text).into())
+            }
+        }
+    }
+
     /// Says farewell, so that sshd's log has no broken connection, and ends the session in any case.
     pub(super) async fn close(mut self) {
         let farewell = async {
@@ -64,11 +95,20 @@ impl Session {
 }
 
 /// Connects and verifies the host's key against what is recorded. Nothing about the account has been sent yet.
-pub(super) async fn open(target: &Target, records: Vec<Recorded>, patience: Duration) -> anyhow::Result<Session> {
-    let stream = connect(target, patience).await?;
+pub(super) async fn open(
+    target: &Target,
+    records: Vec<Recorded>,
+    patience: Duration,
+    through: Option<Arc<Session>>,
+) -> anyhow::Result<Session> {
+    let patience = target.connect_timeout.unwrap_or(patience);
+    let stream: Box<dyn Stream> = match &through {
+        None => Box::new(connect(target, patience).await?),
+        Some(bastion) => bastion.forward(target, patience).await?,
+    };
     let (stream, cut) = Severable::new(stream);
     let departure = Arc::new(OnceLock::new());
-    let config = Arc::new(config(&records));
+    let config = Arc::new(config(target, &records));
     let verifier = Verifier { records, departure: departure.clone() };
     let handle = match timeout(LOGIN_TIMEOUT, client::connect_stream(config, stream, verifier)).await {
         Ok(Ok(handle)) => handle,
@@ -78,7 +118,7 @@ pub(super) async fn open(target: &Target, records: Vec<Recorded>, patience: Dura
             return Err(Refusal::Transport(text).into());
         }
     };
-    Ok(Session { handle, departure, _cut: cut })
+    Ok(Session { handle, departure, _cut: cut, _through: through })
 }
 
 async fn connect(target: &Target, patience: Duration) -> anyhow::Result<TcpStream> {
@@ -95,7 +135,8 @@ async fn connect(target: &Target, patience: Duration) -> anyhow::Result<TcpStrea
 }
 
 /// What we offer sshd. The binary of a hundred hosts goes through these ciphers: AES-GCM runs in the processor.
-fn config(records: &[Recorded]) -> client::Config {
+fn config(target: &Target, records: &[Recorded]) -> client::Config {
+    let alive = (target.alive_every.unwrap_or(ALIVE_EVERY), target.alive_most.unwrap_or(ALIVE_MOST));
     const KEX: &[kex::Name] = &[
         kex::MLKEM768X25519_SHA256,
         kex::CURVE25519,
@@ -122,10 +163,10 @@ fn config(records: &[Recorded]) -> client::Config {
         window_size: 16 * 1024 * 1024,
         maximum_packet_size: 65_535,
         channel_buffer_size: 256,
-        keepalive_interval: Some(Duration::from_secs(10)),
-        keepalive_max: 3,
+        keepalive_interval: Some(alive.0),
+        keepalive_max: alive.1,
         // Keepalives are not sent while a write waits for a peer that vanished; this ends such a wait.
-        inactivity_timeout: Some(LOGIN_TIMEOUT),
+        inactivity_timeout: Some(LOGIN_TIMEOUT.max(alive.0.saturating_mul(alive.1 as u32 + 1))),
         nodelay: true,
         preferred: Preferred {
             kex: Cow::Borrowed(KEX),
@@ -293,7 +334,7 @@ mod tests {
 
     #[test]
     fn nothing_weak_is_offered() {
-        let offered = config(&[]).preferred;
+        let offered = config(&Target::default(), &[]).preferred;
         let names: Vec<&str> = offered.kex.iter().map(AsRef::as_ref).collect();
         assert!(names.iter().all(|name| !name.ends_with("sha1")), "{names:?}");
         assert!(names.contains(&"kex-strict-c-v00@openssh.com"));

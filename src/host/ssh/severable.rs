@@ -1,4 +1,4 @@
-//! A TCP stream that can be cut from outside.
+//! A stream that can be cut from outside.
 //!
 //! russh runs a session as a task of its own, which ends when its peer or the network says so. A host that answers
 //! keepalives but no longer takes data would keep it for ever; cutting the stream under it ends it for certain.
@@ -8,8 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+/// What an SSH session can run over: TCP, or a channel of another session.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Cuts the stream when dropped.
 pub(super) struct Cut {
@@ -18,13 +22,13 @@ pub(super) struct Cut {
 
 /// The stream, until its `Cut` is dropped. One task must own it: only the last one that waits is woken by the cut.
 pub(super) struct Severable {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     cut: Option<oneshot::Receiver<()>>,
 }
 
 impl Severable {
     /// Wraps a stream.
-    pub(super) fn new(stream: TcpStream) -> (Severable, Cut) {
+    pub(super) fn new(stream: Box<dyn Stream>) -> (Severable, Cut) {
         let (sender, cut) = oneshot::channel();
         (Severable { stream, cut: Some(cut) }, Cut { _sender: sender })
     }
@@ -66,14 +70,14 @@ impl AsyncWrite for Severable {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_cut_wakes_a_waiting_reader_and_stops_a_writer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
-        let (mut stream, cut) = Severable::new(stream);
+        let (mut stream, cut) = Severable::new(Box::new(stream));
         peer.write_all(b"x").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'x');
         let waiting = tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! The examples of `inventories/`, and what a good inventory becomes.
 
-use super::super::{Ssh, warnings};
+use super::super::{Ssh, jumps, warnings};
 use super::good;
 
 #[test]
@@ -17,7 +17,15 @@ fn the_example_with_three_masters() {
     assert_eq!(inventory.workers().count(), 1);
     let master = &inventory.hosts["m2"];
     assert_eq!((master.address.to_string().as_str(), master.line), ("10.0.0.12", 6));
-    let ssh = Ssh { address: "10.0.0.12".into(), port: 22, user: "root".into(), key: None, known_hosts: None };
+    let ssh = Ssh {
+        address: "10.0.0.12".into(),
+        named: false,
+        port: None,
+        user: None,
+        key: None,
+        known_hosts: None,
+        jump: None,
+    };
     assert_eq!(master.ssh, ssh);
 }
 
@@ -42,10 +50,12 @@ fn the_example_with_all_fields() {
     let w2 = &inventory.hosts["w2"];
     let ssh = Ssh {
         address: "w2.example.com".into(),
-        port: 2222,
-        user: "operator".into(),
+        named: true,
+        port: Some(2222),
+        user: Some("operator".into()),
         key: Some("~/.ssh/w2".into()),
         known_hosts: Some("known_hosts_w2".into()),
+        jump: jumps("bastion.example.com,ops@[fd00::7]:2222").ok(),
     };
     assert_eq!(w2.ssh, ssh);
     assert_eq!((w2.zone.as_deref(), w2.rack.as_deref()), (Some("z2"), Some("r2")));
@@ -58,7 +68,7 @@ fn the_example_with_all_fields() {
     let in_rack = &inventory.hosts["w042.rack7"];
     assert_eq!((in_rack.zone.as_deref(), in_rack.rack.as_deref()), (Some("z2"), Some("r7")));
     assert_eq!(in_rack.taints, ["example.com/gpu=true:NoSchedule"]);
-    assert_eq!((in_rack.ssh.user.as_str(), in_rack.kubelet["maxPods"].as_u64()), ("admin", Some(20)));
+    assert_eq!((in_rack.ssh.user.as_deref(), in_rack.kubelet["maxPods"].as_u64()), (Some("admin"), Some(20)));
     assert!(warnings(&inventory).is_empty());
 }
 

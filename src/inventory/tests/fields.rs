@@ -119,7 +119,7 @@ fn unknown_fields_at_every_level() {
         ("ssh: {known_hosts: x}\n", "4:7 unknown field `ssh.known_hosts` | did you mean `known-hosts`?"),
         (
             "ssh: {address: x}\n",
-            "4:7 unknown field `ssh.address` | remove it, or use one of: user, port, key, known-hosts",
+            "4:7 unknown field `ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump",
         ),
         (
             "workers: {w1: {address: 10.0.0.2, ssh: {prot: 1}}}\n",

@@ -42,7 +42,7 @@ fn each_layer_lies_over_those_before() {
     let standing = [&host.zone, &host.rack, &host.location, &host.function].map(Option::as_deref);
     assert_eq!(standing, [Some("z1"), Some("r8"), Some("berlin"), Some("training")]);
     assert_eq!(host.taints, ["old:NoExecute", "hall=b:NoSchedule"]);
-    assert_eq!((host.ssh.user.as_str(), host.ssh.port), ("admin", 22));
+    assert_eq!((host.ssh.user.as_deref(), host.ssh.port), (Some("admin"), Some(22)));
     assert_eq!(host.kubelet["maxPods"], 20);
     assert_eq!(host.kubelet["systemReserved"]["cpu"], 1);
     assert_eq!(host.groups, ["hall", "gpu"]);
@@ -117,7 +117,7 @@ fn wrong_groups_have_their_place() {
         ),
         (
             "groups: {gpu: {ssh: {address: x}}}\nworkers: {w1: {address: 10.0.0.2, group: gpu}}\n",
-            "4:22 unknown field `groups.gpu.ssh.address` | remove it, or use one of: user, port, key, known-hosts",
+            "4:22 unknown field `groups.gpu.ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump",
         ),
         (
             "groups: {gpu: {kubelet: {clusterDNS: [x]}}}\nworkers: {w1: {address: 10.0.0.2, group: gpu}}\n",

@@ -14,6 +14,7 @@ use super::*;
 use crate::host::{Refusal, SudoFault, SudoPassword, is_transport, refusal};
 use server::{Rules, Server, cut_after, new_key};
 
+mod bastions;
 mod bootstrap;
 mod openssh;
 mod server;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::keys::key::safe_rng;
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Config, Handle, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelMsg};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) port: u16,
     attempts: Arc<AtomicUsize>,
     sessions: Arc<AtomicUsize>,
+    opened: Arc<AtomicUsize>,
+    forwarded: Arc<Mutex<Vec<u32>>>,
 }
 
 impl Server {
@@ -48,10 +50,14 @@ impl Server {
             ..Config::default()
         });
         let rules = Arc::new(rules);
-        let server = Server { port, attempts: attempts.clone(), sessions: sessions.clone() };
+        let (opened, forwarded) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<u32>>>::default());
+        let (counted, ports) = (opened.clone(), forwarded.clone());
+        let server = Server { port, attempts: attempts.clone(), sessions: sessions.clone(), opened, forwarded };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
                 let handler = Handler {
+                    forwarded: ports.clone(),
                     rules: rules.clone(),
                     attempts: attempts.clone(),
                     channels: BTreeMap::new(),
@@ -71,6 +77,16 @@ impl Server {
     /// Requests to log in so far.
     pub(super) fn attempts(&self) -> usize {
         self.attempts.load(Ordering::SeqCst)
+    }
+
+    /// Connections so far.
+    pub(super) fn opened(&self) -> usize {
+        self.opened.load(Ordering::SeqCst)
+    }
+
+    /// Ports to which connections were forwarded.
+    pub(super) fn forwarded(&self) -> Vec<u32> {
+        self.forwarded.lock().unwrap().clone()
     }
 
     /// Waits until no session is left.
@@ -100,6 +116,7 @@ struct Handler {
     rules: Arc<Rules>,
     attempts: Arc<AtomicUsize>,
     channels: BTreeMap<u32, Channel<Msg>>,
+    forwarded: Arc<Mutex<Vec<u32>>>,
     _session: Counted,
 }
 
@@ -134,6 +151,29 @@ impl server::Handler for Handler {
     ) -> Result<(), russh::Error> {
         self.channels.insert(channel.id().into(), channel);
         reply.accept().await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.forwarded.lock().unwrap().push(port);
+        match TcpStream::connect((host, port as u16)).await {
+            Ok(mut far) => {
+                reply.accept().await;
+                tokio::spawn(async move {
+                    let _ = tokio::io::copy_bidirectional(&mut channel.into_stream(), &mut far).await;
+                });
+            }
+            Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        }
         Ok(())
     }
 

@@ -153,3 +153,59 @@ async fn ssh_agent(lab: &Lab, keys: &[&PrivateKey]) -> PathBuf {
     }
     socket
 }
+
+#[tokio::test]
+async fn an_agent_with_many_keys_does_not_use_up_sshds_patience() {
+    let mut lab = Lab::new(&echo_agent()).await;
+    let plain = russh::keys::load_secret_key(lab.target.key.take().unwrap(), None).unwrap();
+    let own = lab.folder.path().join("home/.ssh");
+    fs_err::create_dir_all(&own).unwrap();
+    let many: Vec<PrivateKey> = (0..30).map(|_| new_key()).collect();
+    lab.options.agent_socket = Some(ssh_agent(&lab, &many.iter().collect::<Vec<_>>()).await);
+    lab.options.use_agent = true;
+    match lab.refused().await {
+        Refusal::Authentication { tried, .. } => {
+            assert_eq!(tried.len(), 5, "{tried:?}");
+            assert!(tried[4].contains("26 more of ssh-agent's keys") && tried[4].contains("ssh.key"), "{tried:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.server.attempts(), 4);
+    // A file has its turn behind an agent of any size.
+    write_key(&own.join("id_ed25519"), &plain, 0o600);
+    converse(lab.connect().await.unwrap(), "").await.unwrap();
+}
+
+#[tokio::test]
+async fn with_identities_only_the_agent_signs_for_the_named_key_alone() {
+    let mut lab = Lab::new(&echo_agent()).await;
+    let plain = russh::keys::load_secret_key(lab.target.key.take().unwrap(), None).unwrap();
+    let (stranger, named) = (new_key(), lab.folder.path().join("named"));
+    lab.options.agent_socket = Some(ssh_agent(&lab, &[&stranger, &plain]).await);
+    lab.options.use_agent = true;
+    lab.target.identities.only = true;
+    // The private half is nowhere but in the agent: its public half is named, or stands beside the named file.
+    for file in ["named", "named.pub"] {
+        let public = lab.folder.path().join("named.pub");
+        fs_err::write(&public, format!("{}\n", openssh(plain.public_key()))).unwrap();
+        lab.target.identities.files = vec![lab.folder.path().join(file)];
+        let before = lab.server.attempts();
+        converse(lab.connect().await.unwrap(), "").await.unwrap();
+        assert_eq!(lab.server.attempts(), before + 1, "another key was shown");
+    }
+    fs_err::remove_file(lab.folder.path().join("named.pub")).unwrap();
+    write_key(&named, &new_key(), 0o600);
+    let before = lab.server.attempts();
+    lab.target.identities.files = vec![named.clone(), lab.folder.path().join("missing")];
+    match lab.refused().await {
+        Refusal::Authentication { tried, .. } => {
+            assert!(tried.len() == 2 && tried[0].starts_with(named.to_str().unwrap()), "{tried:?}");
+            assert!(tried[1].ends_with("missing (does not exist)"), "{tried:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lab.server.attempts(), before + 1, "ssh-agent's keys were shown");
+
+    lab.target.identities = crate::host::Identities { agent: Some(None), ..Default::default() };
+    assert_eq!(lab.refused().await, Refusal::Authentication { user: "root".into(), tried: vec![] });
+}
