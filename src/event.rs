@@ -66,6 +66,8 @@ pub enum Event {
     Planned { cluster: String, tasks: usize, hosts: Vec<HostTasks> },
     /// Hosts are being looked at (before and after a run).
     Observing { hosts: usize },
+    /// A host of which nothing was known showed its key, and that was recorded, as the operator had asked for.
+    HostKeyRecorded { host: String, fingerprint: String, file: String },
     /// A host answered.
     Observed { host: String, reachable: bool },
     /// A task starts on a host.

@@ -3,11 +3,14 @@
 use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use crate::error::{Kind, with_hint};
+use crate::event::Sink;
 use crate::host::SudoPassword;
+use crate::host::ssh::{Newcomers, Options};
 use crate::host::ssh_config::SshConfig;
 use crate::secret::Secret;
 
@@ -27,6 +30,10 @@ pub(super) struct Access {
     /// ssh's configuration; `none` reads none [default: ~/.ssh/config]
     #[arg(long, value_name = "FILE")]
     ssh_config: Option<PathBuf>,
+    /// Record the keys of hosts of which nothing is known, in the cluster's known_hosts, and print their fingerprints; a
+    /// key that changed is refused all the same
+    #[arg(long)]
+    accept_new_host_keys: bool,
     /// Hosts that are connected to and looked at at the same time
     #[arg(long, value_name = "N", default_value_t = WIDTH, value_parser = clap::value_parser!(u16).range(1..))]
     width: u16,
@@ -37,7 +44,13 @@ const WIDTH: u16 = 1000;
 
 impl Default for Access {
     fn default() -> Access {
-        Access { sudo_password_file: None, ask_sudo_password: false, ssh_config: None, width: WIDTH }
+        Access {
+            sudo_password_file: None,
+            ask_sudo_password: false,
+            ssh_config: None,
+            accept_new_host_keys: false,
+            width: WIDTH,
+        }
     }
 }
 
@@ -45,6 +58,12 @@ impl Access {
     /// Hosts at once.
     pub(super) fn width(&self) -> usize {
         usize::from(self.width)
+    }
+
+    /// How to connect, for a cluster whose folder this is.
+    pub(super) fn options(&self, folder: &Path, sink: &Arc<dyn Sink>) -> Options {
+        let newcomers = || Newcomers { file: folder.join("known_hosts"), sink: sink.clone() };
+        Options { newcomers: self.accept_new_host_keys.then(newcomers), ..Options::default() }
     }
 
     /// ssh's configuration; what of it is not followed is told.

@@ -17,7 +17,7 @@ use crate::error::{Kind, of_kind};
 use crate::event::Sink;
 use crate::facts::Observed;
 use crate::host::make_room;
-use crate::host::ssh::{Options, SshConnector};
+use crate::host::ssh::SshConnector;
 use crate::inventory::Inventory;
 use crate::payload::Payload;
 use crate::pki::Authority;
@@ -66,7 +66,7 @@ impl Context {
         let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
         let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
         make_room(targets.len(), common.access.width())?;
-        let connector = Arc::new(SshConnector::new(Options::default()));
+        let connector = Arc::new(SshConnector::new(common.access.options(&folder, &sink)));
         let fleet = Fleet::new(connector, sink, targets).at_once(common.access.width());
         Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })
     }

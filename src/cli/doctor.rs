@@ -16,8 +16,9 @@ use crate::component;
 use crate::doctor::{self, Input, Level, diagnose};
 use crate::engine::{self, Examine};
 use crate::error::{Kind, with_hint};
+use crate::event::Sink;
 use crate::host::make_room;
-use crate::host::ssh::{Options, SshConnector};
+use crate::host::ssh::SshConnector;
 use crate::progress;
 
 #[derive(Args)]
@@ -84,8 +85,9 @@ impl Doctor {
         };
         make_room(wanted.targets.len(), wanted.width)?;
         let mode = if self.output == Form::Text { progress::Mode::Auto } else { progress::Mode::Quiet };
-        let connector = Arc::new(SshConnector::new(Options::default()));
-        let examined = engine::examine(connector, Arc::from(progress::sink(mode)), &wanted).await;
+        let sink: Arc<dyn Sink> = Arc::from(progress::sink(mode));
+        let connector = Arc::new(SshConnector::new(self.access.options(&folder, &sink)));
+        let examined = engine::examine(connector, sink, &wanted).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
         let report = diagnose(&Input { inventory: &inventory, release: &payload.release, examined: &examined, now });
         match self.output {

@@ -14,7 +14,7 @@ impl Refusal {
             Refusal::UnknownHostKey { fingerprint } => (
                 format!("host key {fingerprint} is in no known_hosts file"),
                 "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host's console, then add it \
-                 with: ssh-keyscan -p PORT ADDRESS >> ~/.ssh/known_hosts"
+                 with: ssh-keyscan -p PORT ADDRESS >> ~/.ssh/known_hosts; or let --accept-new-host-keys record it"
                     .to_string(),
             ),
             Refusal::ChangedHostKey { fingerprint, file, line } => (

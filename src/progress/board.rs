@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::words::{about, amount, count, first_cause, one_line, whole_seconds};
+use super::words::{about, amount, count, first_cause, one_line, recorded, whole_seconds};
 use crate::event::{Event, Phase};
 
 /// Up to this many hosts each has a line; of more, only the busy ones.
@@ -52,6 +52,7 @@ impl Board {
                 }
             }
             Event::Observing { hosts } => *self = Board { observed: Some((0, *hosts)), began: now, ..Board::default() },
+            Event::HostKeyRecorded { host, fingerprint, file } => return Some(recorded(host, fingerprint, file)),
             Event::Observed { host, reachable } => {
                 if let Some((answered, _)) = &mut self.observed {
                     *answered += 1;

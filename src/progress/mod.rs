@@ -5,12 +5,13 @@
 
 use std::io::IsTerminal;
 
-use crate::event::{Silent, Sink};
+use crate::event::Sink;
 
 mod bars;
 mod board;
 mod json;
 mod plain;
+mod quiet;
 mod recorder;
 mod summary;
 mod table;
@@ -35,14 +36,14 @@ pub enum Mode {
     Plain,
     /// One event a line, on stdout.
     Json,
-    /// Nothing; failures are in the summary.
+    /// Nothing but host keys that were recorded, on stderr; failures are in the summary.
     Quiet,
 }
 
 /// The sink of a mode.
 pub fn sink(mode: Mode) -> Box<dyn Sink> {
     match mode {
-        Mode::Quiet => Box::new(Silent),
+        Mode::Quiet => Box::new(quiet::Quiet),
         Mode::Json => Box::new(json::Json),
         Mode::Plain => Box::new(plain::Plain::default()),
         Mode::Auto if terminal_can_draw(std::io::stderr().is_terminal(), |name| std::env::var(name).ok()) => {

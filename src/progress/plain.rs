@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::words::{amount, count, duration, first_cause, one_line};
+use super::words::{amount, count, duration, first_cause, one_line, recorded};
 use crate::event::{Event, Outcome, Phase, Sink};
 
 /// The shortest time between two progress lines of one host.
@@ -50,6 +50,7 @@ impl Lines {
                 Some(format!("{cluster}: {} on {}", count(*tasks, "task"), count(hosts.len(), "host")))
             }
             Event::Observing { hosts } => Some(format!("looking at {}", count(*hosts, "host"))),
+            Event::HostKeyRecorded { host, fingerprint, file } => Some(recorded(host, fingerprint, file)),
             Event::Observed { reachable: true, .. } => None,
             Event::Observed { host, reachable: false } => Some(format!("{host}: no answer")),
             Event::Started { task, host, phase, title } => {

@@ -69,6 +69,11 @@ pub(super) fn count(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
+/// What is told of a host key that was recorded on first use.
+pub(super) fn recorded(host: &str, fingerprint: &str, file: &str) -> String {
+    format!("{host}: host key {fingerprint} recorded in {file}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

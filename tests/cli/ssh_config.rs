@@ -95,3 +95,30 @@ fn mistakes_and_what_is_skipped_have_their_lines() {
     assert_eq!(said.code, 0, "{said:#?}");
     assert!(said.err.contains("skipped: barque does not judge `Match exec`"), "{}", said.err);
 }
+
+#[test]
+fn first_keys_are_recorded_when_that_is_asked_for_and_changed_ones_never() {
+    let Site { desk, .. } = &site();
+    let config = fs_err::read_to_string(desk.path(".ssh/config")).unwrap();
+    let without: Vec<&str> = config.lines().filter(|line| !line.contains("UserKnownHostsFile")).collect();
+    desk.write(".ssh/config", &without.join("\n"));
+    desk.write(".ssh/known_hosts", "");
+    let said = desk.run(&["status", "-i", "i.yaml"]);
+    assert!((said.out + &said.err).contains("--accept-new-host-keys"), "strict without the option");
+
+    let said = desk.run(&["plan", "--output", "json", "-i", "i.yaml", "--accept-new-host-keys"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    let told: Vec<&str> = said.err.lines().filter(|line| line.contains(": host key SHA256:")).collect();
+    assert_eq!(told.len(), 4, "three hosts and the bastion, each once: {said:#?}");
+    let file = desk.path("clusters/site/known_hosts");
+    let recorded = fs_err::read_to_string(&file).unwrap();
+    assert_eq!(recorded.lines().count(), 4, "{recorded}");
+    assert_eq!(desk.run(&["plan", "-i", "i.yaml"]).code, 0, "what was recorded holds without the option");
+
+    let name = recorded.lines().last().unwrap().split(' ').next().unwrap();
+    let rest: Vec<&str> = recorded.lines().filter(|line| !line.starts_with(name)).collect();
+    let other = sshd::new_key().1;
+    fs_err::write(&file, format!("{}\n{name} {other}\n", rest.join("\n"))).unwrap();
+    let said = desk.run(&["status", "-i", "i.yaml", "--accept-new-host-keys"]);
+    assert!((said.out + &said.err).contains("host key changed"), "a changed key is refused all the same");
+}

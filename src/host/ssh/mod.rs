@@ -18,6 +18,7 @@ mod bastions;
 mod binary;
 mod key_file;
 pub mod keys;
+mod newcomers;
 mod passwords;
 mod remote;
 mod session;
@@ -26,8 +27,11 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use newcomers::Newcomers;
+
 use bastions::Bastions;
 use binary::AgentBinary;
+use newcomers::Turns;
 use passwords::Passwords;
 use session::Session;
 use start::Start;
@@ -47,6 +51,8 @@ pub struct Options {
     pub use_agent: bool,
     /// ssh-agent's socket, if there is one.
     pub agent_socket: Option<PathBuf>,
+    /// Where keys of hosts are recorded of which nothing is known; without it such hosts are refused.
+    pub newcomers: Option<Newcomers>,
 }
 
 impl Default for Options {
@@ -59,6 +65,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             use_agent: true,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+            newcomers: None,
         }
     }
 }
@@ -70,6 +77,7 @@ pub struct SshConnector {
     passwords: Passwords,
     known_hosts: KeyBook,
     bastions: Bastions,
+    turns: Turns,
 }
 
 impl SshConnector {
@@ -82,6 +90,7 @@ impl SshConnector {
             passwords: Passwords::default(),
             known_hosts,
             bastions: Bastions::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -120,7 +129,13 @@ impl SshConnector {
             None => (target.address.as_str(), target.port),
         };
         let records = self.known_hosts.find(&files, name, port)?;
-        let mut session = session::open(target, records, self.options.connect_timeout, through).await?;
+        let mut session = {
+            let accept_new = self.options.newcomers.is_some();
+            session::open(target, records, accept_new, self.options.connect_timeout, through).await?
+        };
+        if let (Some(newcomers), Some(key)) = (&self.options.newcomers, session.new_key()) {
+            self.turns.record(newcomers, &target.name, (name, port), key).await?;
+        }
         authentication::log_in(&mut session, target, &self.options).await?;
         Ok(session)
     }

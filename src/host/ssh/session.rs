@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use base64::Engine as _;
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{ChannelOpenFailure, Disconnect, Error, Preferred, SshId, cipher, compression, kex, mac};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::newcomers::NewKey;
 use super::severable::{Cut, Severable, Stream};
 use crate::error::{self, Kind};
 use crate::host::known_hosts::{self, Recorded, Verdict};
@@ -32,6 +34,7 @@ pub(super) struct Session {
     /// russh's side of the session.
     pub(super) handle: Handle<Verifier>,
     departure: Arc<OnceLock<Departure>>,
+    new_key: Arc<OnceLock<NewKey>>,
     _cut: Cut,
     /// The bastion that carries it; it must live as long.
     _through: Option<Arc<Session>>,
@@ -50,6 +53,11 @@ impl Session {
     /// Why the session ended, once it has.
     pub(super) fn departure(&self) -> Option<&Departure> {
         self.departure.get()
+    }
+
+    /// The host's key, where nothing was recorded of the host and that was accepted.
+    pub(super) fn new_key(&self) -> Option<NewKey> {
+        self.new_key.get().cloned()
     }
 
     /// The error of a session that ended before its work was done.
@@ -98,6 +106,7 @@ impl Session {
 pub(super) async fn open(
     target: &Target,
     records: Vec<Recorded>,
+    accept_new: bool,
     patience: Duration,
     through: Option<Arc<Session>>,
 ) -> anyhow::Result<Session> {
@@ -109,7 +118,8 @@ pub(super) async fn open(
     let (stream, cut) = Severable::new(stream);
     let departure = Arc::new(OnceLock::new());
     let config = Arc::new(config(target, &records));
-    let verifier = Verifier { records, departure: departure.clone() };
+    let new_key = Arc::new(OnceLock::new());
+    let verifier = Verifier { records, departure: departure.clone(), new_key: accept_new.then(|| new_key.clone()) };
     let handle = match timeout(LOGIN_TIMEOUT, client::connect_stream(config, stream, verifier)).await {
         Ok(Ok(handle)) => handle,
         Ok(Err(failure)) => return Err(failure.explain()),
@@ -118,7 +128,7 @@ pub(super) async fn open(
             return Err(Refusal::Transport(text).into());
         }
     };
-    Ok(Session { handle, departure, _cut: cut, _through: through })
+    Ok(Session { handle, departure, new_key, _cut: cut, _through: through })
 }
 
 async fn connect(target: &Target, patience: Duration) -> anyhow::Result<TcpStream> {
@@ -208,6 +218,8 @@ fn host_key_algorithms(records: &[Recorded]) -> Vec<Algorithm> {
 pub(super) struct Verifier {
     records: Vec<Recorded>,
     departure: Arc<OnceLock<Departure>>,
+    /// Where to put the key of a host of which nothing is recorded, if that may be accepted.
+    new_key: Option<Arc<OnceLock<NewKey>>>,
 }
 
 impl Verifier {
@@ -220,7 +232,16 @@ impl Verifier {
         };
         let refusal = match known_hosts::judge(&self.records, &name, &blob) {
             Verdict::Known => return Ok(()),
-            Verdict::Unknown => Refusal::UnknownHostKey { fingerprint },
+            Verdict::Unknown => match &self.new_key {
+                None => Refusal::UnknownHostKey { fingerprint },
+                Some(place) => {
+                    let encoded = base64::engine::general_purpose::STANDARD.encode(&blob);
+                    let line = format!("{name} {encoded}");
+                    // A session has one key; the exchange of new session keys does not ask again.
+                    let _ = place.set(NewKey { algorithm: name, blob, fingerprint, line });
+                    return Ok(());
+                }
+            },
             Verdict::Changed(other) => {
                 Refusal::ChangedHostKey { fingerprint, file: other.file.clone(), line: other.line }
             }

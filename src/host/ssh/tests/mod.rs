@@ -16,6 +16,7 @@ use server::{Rules, Server, cut_after, new_key};
 
 mod bastions;
 mod bootstrap;
+mod newcomers;
 mod openssh;
 mod server;
 mod sudo;
@@ -74,6 +75,7 @@ impl Lab {
             connect_timeout: Duration::from_secs(10),
             use_agent: false,
             agent_socket: None,
+            newcomers: None,
         };
         let target = Target {
             name: "m1".into(),

@@ -87,6 +87,7 @@ pub(super) async fn start_with(
         connect_timeout: Duration::from_secs(10),
         use_agent: false,
         agent_socket: None,
+        newcomers: None,
     };
     let target = Target {
         name: "m1".into(),
