@@ -29,6 +29,12 @@ pub(super) struct Proxy {
     /// Milliseconds between two checks of an API server that answers; default: 200
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
     check_interval: Option<u64>,
+    /// What /identity answers: the pod's name
+    #[arg(long, default_value = "api-proxy")]
+    name: String,
+    /// The folder in which a starting proxy takes over from the one that serves
+    #[arg(long)]
+    handover: Option<PathBuf>,
 }
 
 impl Proxy {
@@ -42,6 +48,8 @@ impl Proxy {
             ca: self.ca,
             upstreams: self.upstream,
             prefer: self.prefer,
+            name: self.name,
+            handover: self.handover,
             timing,
         };
         proxy::run(options, async move {

@@ -2,8 +2,14 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart, static_pod};
+use super::{Component, HostInput, HostPart, manifest};
 use crate::known::{names, paths, ports};
+use crate::render::render;
+use crate::secret::sha256_hex;
+
+/// The component, and the beginning of its pods' names.
+const POD: &str = "api-proxy";
+const TEMPLATE: &str = "api-proxy/api-proxy.yaml";
 
 /// Clusters of at most so many hosts, and the milliseconds between two checks of an API server by each host. Every host
 /// checks every API server, over a connection that stays open: an API server answers at most about 500 checks a second
@@ -21,26 +27,34 @@ pub struct ApiProxy;
 
 impl Component for ApiProxy {
     fn name(&self) -> &'static str {
-        "api-proxy"
+        POD
     }
 
     fn on_host(&self, input: &HostInput<'_>) -> anyhow::Result<HostPart> {
         let server = |address: &std::net::IpAddr| std::net::SocketAddr::new(*address, ports::API_SERVER).to_string();
         let upstreams: Vec<String> = input.masters.iter().map(|master| server(&master.address)).collect();
         let prefer = if input.is_master() { server(&input.host.address) } else { String::new() };
-        static_pod(
-            "api-proxy",
-            &json!({
-                "namespace": names::SYSTEM_NAMESPACE,
-                "image": input.cluster.release.image,
-                "port": ports::LOCAL_PROXY,
-                "health_port": ports::LOCAL_PROXY_HEALTH,
-                "pki": paths::PKI,
-                "upstreams": upstreams,
-                "prefer": prefer,
-                "check_interval": check_interval(input.cluster.inventory.hosts.len()),
-            }),
-        )
+        let mut values = json!({
+            "name": POD,
+            "namespace": names::SYSTEM_NAMESPACE,
+            "image": input.cluster.release.image,
+            "port": ports::LOCAL_PROXY,
+            "health_port": ports::LOCAL_PROXY_HEALTH,
+            "pki": paths::PKI,
+            "run": paths::LOCAL_PROXY_RUN,
+            "upstreams": upstreams,
+            "prefer": prefer,
+            "check_interval": check_interval(input.cluster.inventory.hosts.len()),
+            "pod_marker": names::POD_MARKER,
+            "marker": "",
+        });
+        // Another content is another pod beside the one that is there, which hands its connections over: kubelet would end
+        // one of the same name before it starts the next, and with it every connection.
+        let digest = sha256_hex(render(TEMPLATE, &values)?.as_bytes());
+        let name = format!("{POD}-{}", &digest[..8]);
+        values["name"] = name.as_str().into();
+        values["marker"] = format!("{POD}:{}", &digest[..8]).into();
+        Ok(manifest(&name, render(TEMPLATE, &values)?))
     }
 }
 

@@ -222,9 +222,12 @@ fn static_pod(name: &str, values: &Value) -> anyhow::Result<HostPart> {
     let template = format!("{name}/{name}.yaml");
     let digest = sha256_hex(render(&template, &values)?.as_bytes());
     values["marker"] = format!("{name}:{}", &digest[..16]).into();
-    let manifest = render(&template, &values)?;
-    let file = FileSpec::text(format!("{}/{name}.yaml", paths::MANIFESTS), manifest);
-    Ok(HostPart { manifests: vec![FileSpec { mode: 0o600, ..file }], ..HostPart::default() })
+    Ok(manifest(name, render(&template, &values)?))
+}
+
+fn manifest(name: &str, text: String) -> HostPart {
+    let file = FileSpec::text(format!("{}/{name}.yaml", paths::MANIFESTS), text);
+    HostPart { manifests: vec![FileSpec { mode: 0o600, ..file }], ..HostPart::default() }
 }
 
 /// A master's static pod that works for the API with its own kubeconfig, one of all at a time.

@@ -46,6 +46,8 @@ pub const AGENT_BIN: &str = "/var/lib/barque/bin";
 pub const LOCK: &str = "/var/lib/barque/lock";
 /// What runs did, a line each.
 pub const HISTORY: &str = "/var/lib/barque/history.jsonl";
+/// Where a starting local proxy meets the one that serves. Nothing of it outlives a boot.
+pub const LOCAL_PROXY_RUN: &str = "/run/barque/api-proxy";
 /// Image layers on their way into containerd.
 pub const LAYERS: &str = "/var/lib/barque/layers";
 /// Unit files of our own making.

@@ -97,6 +97,24 @@ impl Pool {
         order.into_iter().find_map(|state| self.least_busy(state, tried))
     }
 
+    /// A place at this server for a connection that is there already. One that is no longer among ours stays at its
+    /// server to its end, and no check looks after it.
+    pub(super) fn place_at(&self, address: SocketAddr) -> Place {
+        let known = self.upstreams.iter().find(|one| one.address == address);
+        let upstream = known.cloned().unwrap_or_else(|| Upstream::new(address));
+        upstream.connections.fetch_add(1, Ordering::Relaxed);
+        Place { upstream }
+    }
+
+    /// Completes when every server has been looked at once.
+    pub(super) async fn all_known(&self) {
+        for upstream in &self.upstreams {
+            let mut status = upstream.status.subscribe();
+            // Invariant: the sender lives in the pool, so waiting cannot fail.
+            let _ = status.wait_for(|status| status.state != State::Unknown).await;
+        }
+    }
+
     fn least_busy(&self, state: State, tried: &BTreeSet<SocketAddr>) -> Option<Place> {
         let possible = self.upstreams.iter().filter(|one| one.state() == state && !tried.contains(&one.address));
         // Nodes that start together must not all choose the same server, hence the random number.

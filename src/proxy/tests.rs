@@ -1,6 +1,8 @@
 //! The proxy before real TLS servers in this process.
 
 mod failures;
+mod handover;
+mod retry;
 mod server;
 mod traffic;
 
@@ -12,10 +14,13 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::pool::Pool;
 use super::*;
+use crate::error::Kind;
 use crate::pki::{Authority, Pair, new_authority};
 use server::Server;
 
@@ -51,7 +56,7 @@ struct Running {
     pool: Arc<Pool>,
     ca: String,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Outcome>,
 }
 
 impl Running {
@@ -63,16 +68,19 @@ impl Running {
             ca: trust.file(),
             upstreams: servers.iter().map(|server| server.address).collect(),
             prefer: None,
+            name: "api-proxy-test".to_string(),
+            handover: None,
             timing: Timing::default(),
         };
         change(&mut options);
-        let proxy = Proxy::bind(options).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
+        let proxy = Proxy::start(options).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
         let (address, health) = (proxy.clients.local_addr().unwrap(), proxy.health.local_addr().unwrap());
         let (pool, ca) = (proxy.pool.clone(), trust.authority.certificate.clone());
-        let task = tokio::spawn(proxy.serve(async {
+        let mut stopped = Box::pin(async {
             let _ = stopped.await;
-        }));
+        });
+        let task = tokio::spawn(async move { proxy.serve(&mut stopped).await });
         Running { address, health, pool, ca, stop: Some(stop), task }
     }
 
@@ -93,10 +101,7 @@ impl Running {
 
     /// A client's TLS connection through the proxy.
     async fn connect(&self) -> std::io::Result<Client> {
-        let connector = probe::connector(self.ca.as_bytes()).unwrap();
-        let tcp = TcpStream::connect(self.address).await?;
-        let name = rustls::pki_types::ServerName::IpAddress(self.address.ip().into());
-        Ok(Client { stream: connector.connect(name, tcp).await? })
+        connect(self.address, &self.ca).await
     }
 
     /// The name of the server that a new connection reaches.
@@ -116,7 +121,7 @@ impl Running {
 
     async fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
-        timeout(PATIENCE, &mut self.task).await.unwrap().unwrap();
+        assert_eq!(timeout(PATIENCE, &mut self.task).await.unwrap().unwrap(), Outcome::Stopped);
     }
 }
 
@@ -124,6 +129,13 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn connect(proxy: SocketAddr, ca: &str) -> std::io::Result<Client> {
+    let connector = probe::connector(ca.as_bytes()).unwrap();
+    let tcp = TcpStream::connect(proxy).await?;
+    let name = rustls::pki_types::ServerName::IpAddress(proxy.ip().into());
+    Ok(Client { stream: connector.connect(name, tcp).await? })
 }
 
 /// A client that keeps its connection.

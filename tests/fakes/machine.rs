@@ -115,7 +115,7 @@ impl Machine {
             return false;
         }
         // Read as text: this is asked thousands of times, and YAML takes its time.
-        let Some(manifest) = self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")) else { return false };
+        let Some(manifest) = self.manifest(pod) else { return false };
         let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: "));
         let mounts = manifest.lines().filter_map(|line| line.split_once("hostPath: {path: ")?.1.split_once(", type: "));
         let there = |(path, kind): (&str, &str)| match kind.trim_end_matches('}') {
@@ -151,6 +151,21 @@ impl Machine {
             fs_err::create_dir_all(&folder).unwrap();
             fs_err::write(folder.join("environ"), environment).unwrap();
         }
+    }
+
+    /// The manifest of a pod, or of one whose name goes on with a digest.
+    fn manifest(&self, pod: &str) -> Option<String> {
+        let folder = "/etc/kubernetes/manifests";
+        self.text(&format!("{folder}/{pod}.yaml")).or_else(|| {
+            let entries = fs_err::read_dir(self.path(folder)).ok()?;
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let is_digest = |text: &str| text.len() == 8 && text.chars().all(|digit| digit.is_ascii_hexdigit());
+            let named = |name: &String| {
+                let rest = name.strip_prefix(pod).and_then(|rest| rest.strip_prefix('-'));
+                rest.and_then(|rest| rest.strip_suffix(".yaml")).is_some_and(is_digest)
+            };
+            self.text(&format!("{folder}/{}", names.into_iter().find(named)?))
+        })
     }
 }
 

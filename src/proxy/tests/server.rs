@@ -1,4 +1,4 @@
-//! A stand-in for an API server: real TLS, `/readyz` and `/name`.
+//! A stand-in for an API server: real TLS, `/readyz`, `/name` and `/echo`.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -40,9 +40,20 @@ impl Server {
         Server::start_as(name, authority, Mode::Answer(200), 1024)
     }
 
+    /// Starts it where another one was.
+    pub(super) fn start_at(address: SocketAddr, name: &str, authority: &Pair) -> Server {
+        Server::on(address, name, authority, Mode::Answer(200), 1024)
+    }
+
     pub(super) fn start_as(name: &str, authority: &Pair, mode: Mode, backlog: u32) -> Server {
+        Server::on(SocketAddr::from(([127, 0, 0, 1], 0)), name, authority, mode, backlog)
+    }
+
+    fn on(address: SocketAddr, name: &str, authority: &Pair, mode: Mode, backlog: u32) -> Server {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        // Of both, the one before and the one after: else its closed connections would keep the address.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
         let listener = socket.listen(backlog).unwrap();
         let address = listener.local_addr().unwrap();
         let mode = watch::Sender::new(mode);
@@ -122,11 +133,21 @@ async fn serve(
         let Ok(Mode::Answer(status)) = mode.wait_for(speaks).await.map(|mode| *mode) else {
             return Ok(());
         };
+        if head.starts_with("GET /echo ") {
+            return echo(stream).await;
+        }
         match head.starts_with("GET /readyz ") {
             true => respond(&mut stream, status, "ok").await?,
             false => respond(&mut stream, 200, &name).await?,
         }
     }
+}
+
+/// Says back whatever it hears, to its end.
+async fn echo(stream: impl AsyncRead + AsyncWrite) -> std::io::Result<()> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    writer.shutdown().await
 }
 
 async fn respond(stream: &mut (impl AsyncWrite + Unpin), status: u16, body: &str) -> std::io::Result<()> {

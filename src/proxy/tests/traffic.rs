@@ -117,6 +117,7 @@ async fn health_answers_at_once_and_readiness_with_the_first_server() {
     ]});
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
     drop(client);
+    assert_eq!(proxy.get("/identity").await, (200, "{\"name\":\"api-proxy-test\"}\n".to_string()));
     assert_eq!(proxy.get("/metrics").await.0, 404);
 }
 
@@ -142,6 +143,8 @@ async fn contradictions_are_refused() {
         ca: trust.file(),
         upstreams,
         prefer: Some(SocketAddr::from(([127, 0, 0, 1], 1))),
+        name: String::new(),
+        handover: None,
         timing: Timing::default(),
     };
     for upstreams in [Vec::new(), vec![SocketAddr::from(([127, 0, 0, 1], 2))]] {
