@@ -145,6 +145,7 @@ fn install(package: &str) -> Option<()> {
 
 /// The part of the bench that runs a tool: it waits for all processes that come of it, those included that leave their
 /// parents, such as OpenSSH's masters, and tells their CPU time.
+#[expect(clippy::zombie_processes, reason = "the loop below waits for every child, this one included")]
 pub fn watch(folder: &Path, words: &[String]) {
     set_child_subreaper(Some(getpid())).unwrap();
     let log = folder.join("peer.log");

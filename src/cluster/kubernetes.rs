@@ -36,9 +36,9 @@ impl Real {
     }
 
     /// A component on loopback whose certificate nobody signed. No credentials are sent to it.
-    pub fn on_loopback(port: u16) -> anyhow::Result<Real> {
+    pub fn on_loopback(scheme: &str, port: u16) -> anyhow::Result<Real> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+        let mut config = Config::new(format!("{scheme}://127.0.0.1:{port}").parse()?);
         config.accept_invalid_certs = true;
         config.connect_timeout = Some(Duration::from_secs(3));
         config.read_timeout = Some(Duration::from_secs(5));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -41,6 +42,8 @@ pub trait Access: Send + Sync {
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>>;
     /// `/healthz` of a component of this host that serves TLS on loopback with a certificate of its own making.
     async fn health(&self, port: u16) -> anyhow::Result<()>;
+    /// Which local proxy serves on this host: the name of its pod.
+    async fn identity(&self, port: u16) -> anyhow::Result<String>;
     /// The A record of a name, as this DNS server has it; the caller sets a limit to the wait.
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr>;
 }
@@ -59,7 +62,13 @@ impl Access for RealAccess {
     }
 
     async fn health(&self, port: u16) -> anyhow::Result<()> {
-        RealApi::on_loopback(port)?.text("/healthz").await.map(drop)
+        RealApi::on_loopback("https", port)?.text("/healthz").await.map(drop)
+    }
+
+    async fn identity(&self, port: u16) -> anyhow::Result<String> {
+        let text = RealApi::on_loopback("http", port)?.text("/identity").await?;
+        let answer: Value = serde_json::from_str(&text).context("reading what the proxy says of itself")?;
+        Ok(answer["name"].as_str().unwrap_or_default().to_string())
     }
 
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {

@@ -18,6 +18,11 @@ const TEMPLATE: &str = "api-proxy/api-proxy.yaml";
 const CLASSES: [(usize, Option<u64>); 4] =
     [(100, None), (500, Some(1_000)), (2_500, Some(5_000)), (usize::MAX, Some(10_000))];
 
+/// The path is the manifest of some local proxy: this one's, or that of another content beside it.
+pub fn is_local_proxy(path: &str) -> bool {
+    path.strip_prefix(paths::MANIFESTS).is_some_and(|rest| rest.starts_with("/api-proxy"))
+}
+
 fn check_interval(hosts: usize) -> Option<u64> {
     CLASSES.iter().find(|(most, _)| hosts <= *most).and_then(|(_, interval)| *interval)
 }

@@ -28,6 +28,7 @@ mod kube_scheduler;
 mod kubelet;
 mod rbac;
 
+pub use api_proxy::is_local_proxy;
 pub use etcd::initial_cluster;
 pub use host::sysctls as wanted_sysctls;
 pub use kube_apiserver::ENCRYPTION_SECRET;

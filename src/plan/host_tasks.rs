@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Plan;
 use super::rolling::{self, Roll};
-use crate::component::{HostInput, HostPart, Input};
+use crate::component::{self, HostInput, HostPart, Input};
 use crate::event::Phase;
 use crate::facts::HostFacts;
 use crate::known::paths;
@@ -84,8 +84,14 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
         push(Phase::Certificates, Step::IssueCertificates(step));
     }
     payload(facts, &part, common, &stale, Use::Now, &mut push);
-    if let Some(step) = files(facts, "static pods", &part, &part.manifests) {
-        push(Phase::ControlPlane, Step::WriteFiles(step));
+    let remove = former_proxies(facts, &part);
+    match files(facts, "static pods", &part, &part.manifests) {
+        Some(step) => push(Phase::ControlPlane, Step::WriteFiles(WriteFiles { remove, ..step })),
+        None if remove.is_empty() => {}
+        None => {
+            let (purpose, files, stale) = ("static pods".to_string(), Vec::new(), Vec::new());
+            push(Phase::ControlPlane, Step::WriteFiles(WriteFiles { purpose, files, remove, stale }));
+        }
     }
     if let Some(step) = unit(facts, &part, KUBELET, &stale) {
         push(Phase::ControlPlane, step);
@@ -130,7 +136,8 @@ fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Commo
     let manifests = files(facts, "static pods", &part, &part.manifests).map(|step| step.files).unwrap_or_default();
     let reasons: Vec<(&str, Step)> =
         [CONTAINERD, KUBELET].into_iter().filter_map(|name| Some((name, unit(facts, &part, name, &stale)?))).collect();
-    rolling::roll(input, &part, waiting.map(|step| step.files).unwrap_or_default(), manifests, &reasons)
+    let former = former_proxies(facts, &part);
+    rolling::roll(input, &part, waiting.map(|step| step.files).unwrap_or_default(), manifests, former, &reasons)
 }
 
 /// When a release that was unpacked is to be the one in use.
@@ -157,7 +164,13 @@ fn files(facts: &HostFacts, purpose: &str, part: &HostPart, wanted: &[FileSpec])
     };
     let files: Vec<FileSpec> = wanted.iter().filter(differs).cloned().collect();
     let stale = readers(part, files.iter().map(|file| file.path.as_str()));
-    (!files.is_empty()).then(|| WriteFiles { purpose: purpose.to_string(), files, stale })
+    (!files.is_empty()).then(|| WriteFiles { purpose: purpose.to_string(), files, remove: Vec::new(), stale })
+}
+
+/// Manifests of local proxies of another content: the one that is wanted has taken over from them.
+fn former_proxies(facts: &HostFacts, part: &HostPart) -> Vec<String> {
+    let wanted = |path: &String| part.manifests.iter().any(|file| file.path == *path);
+    facts.files.keys().filter(|path| component::is_local_proxy(path) && !wanted(path)).cloned().collect()
 }
 
 /// The units that read one of these paths at their start.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Plan, TaskId, Versions};
-use crate::component::{HostInput, HostPart, Input};
+use crate::component::{HostInput, HostPart, Input, is_local_proxy};
 use crate::event::Phase;
 use crate::inventory::Role;
 use crate::known::paths;
@@ -51,26 +51,22 @@ pub(super) fn roll(
     part: &HostPart,
     files: Vec<FileSpec>,
     manifests: Vec<FileSpec>,
+    former: Vec<String>,
     units: &[(&str, Step)],
 ) -> Roll {
     let facts = input.facts;
     let (for_pods, for_units): (Vec<FileSpec>, Vec<FileSpec>) =
         files.into_iter().partition(|file| is_read_by_pods(part, &file.path));
     let (shared, own): (Vec<FileSpec>, Vec<FileSpec>) =
-        manifests.into_iter().partition(|file| is_everywhere(&file.path));
+        manifests.into_iter().partition(|file| is_local_proxy(&file.path));
     Roll {
         host: input.host.name.clone(),
         role: input.host.role,
         zone: input.host.zone.clone().unwrap_or_default(),
         begun: !facts.turns.is_empty(),
         control_plane: input.is_master().then(|| control_plane(input, part, for_pods, own)).flatten(),
-        node: node(input, part, for_units, shared, units),
+        node: node(input, part, for_units, shared, former, units),
     }
-}
-
-/// A static pod that is on every node, and not of the control plane.
-fn is_everywhere(path: &str) -> bool {
-    path.ends_with("/api-proxy.yaml")
 }
 
 fn control_plane(
@@ -86,7 +82,7 @@ fn control_plane(
     let is = |file: &FileSpec, name: &str| file.path.ends_with(&format!("/{name}.yaml"));
     let etcd_differs = begun || differing.iter().any(|file| is(file, "etcd"));
     let wanted = |file: &&FileSpec| {
-        !is_everywhere(&file.path)
+        !is_local_proxy(&file.path)
             && (begun
                 || differing.iter().any(|other| other.path == file.path)
                 || (etcd_differs && is(file, "kube-apiserver")))
@@ -106,13 +102,14 @@ fn node(
     part: &HostPart,
     files: Vec<FileSpec>,
     manifests: Vec<FileSpec>,
+    former: Vec<String>,
     units: &[(&str, Step)],
 ) -> Option<RollNode> {
     let facts = input.facts;
     let release = input.cluster.release;
     let begun = facts.turns.contains(NODE);
     let switches = facts.current.as_deref() != Some(release.version.as_str());
-    if files.is_empty() && manifests.is_empty() && units.is_empty() && !switches && !begun {
+    if files.is_empty() && manifests.is_empty() && former.is_empty() && units.is_empty() && !switches && !begun {
         return None;
     }
     let digest = |name: &str| {
@@ -134,6 +131,7 @@ fn node(
         release: release.version.clone(),
         version: release.version.clone(),
         manifests,
+        former,
         files,
         units: starts,
         reason,

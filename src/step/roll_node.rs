@@ -13,7 +13,7 @@ use super::update_node::node_key;
 use super::{CONTAINERD, Content, FileSpec, LogSource, Machine, readiness, start_unit, static_pod, wait};
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
-use crate::known::{names, paths};
+use crate::known::{names, paths, ports};
 
 /// Switches a node over. A run that was cut off goes on where it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct RollNode {
     pub version: String,
     /// Static pods that are on every node, where they differ.
     pub manifests: Vec<FileSpec>,
+    /// Manifests of local proxies that the new one takes over from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
     /// What its units read and that differs.
     pub files: Vec<FileSpec>,
     /// Units that must start again, containerd first, each with the digest of all that it reads at its start.
@@ -69,6 +72,7 @@ impl RollNode {
             let Content::Text(text) = &file.content else { bail!("{}: a unit reads no secret", file.path) };
             wanted.insert(file.path.clone(), Some((text.clone().into_bytes(), file.mode)));
         }
+        wanted.extend(self.former.iter().map(|path| (path.clone(), None)));
         let turn = Turn::begin(machine, NODE, wanted.keys().map(String::as_str))?;
         let link = format!("releases/{}", self.release);
         let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
@@ -98,18 +102,7 @@ impl RollNode {
         current: Option<&str>,
         limit: Duration,
     ) -> anyhow::Result<()> {
-        for file in &self.manifests {
-            let Some(kept) = goal.get(&file.path) else { continue };
-            put(machine, &file.path, kept)?;
-            let Some((content, _)) = kept else { continue };
-            let text = String::from_utf8_lossy(content).into_owned();
-            let marker = static_pod::marker(&text).unwrap_or_default();
-            let pod = marker.split(':').next().unwrap_or_default();
-            static_pod::await_ready(machine, pod, marker, limit, || async {
-                machine.access.api(&machine.path(paths::KUBELET_CONF)).await?.get(&node_key(&self.node)).await.map(drop)
-            })
-            .await?;
-        }
+        self.proxies(machine, goal, limit).await?;
         let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
         // Until they are started again they do not run with what is there.
         start_unit::forget(machine, &units)?;
@@ -129,6 +122,36 @@ impl RollNode {
             start_unit::start(machine, unit, true).await?;
         }
         self.serves(machine, renewed.ok(), limit).await
+    }
+
+    /// The local proxy: the successor starts beside the one before and takes its connections over, which only then ends.
+    async fn proxies(
+        &self,
+        machine: &Machine<'_>,
+        goal: &BTreeMap<String, Kept>,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        let paths = || self.manifests.iter().map(|file| &file.path).chain(&self.former);
+        for path in paths() {
+            let Some(kept @ Some((content, _))) = goal.get(path) else { continue };
+            put(machine, path, kept)?;
+            let text = String::from_utf8_lossy(content).into_owned();
+            let marker = static_pod::marker(&text).unwrap_or_default();
+            let pod = marker.split(':').next().unwrap_or_default();
+            let name = path.rsplit('/').next().unwrap_or_default().trim_end_matches(".yaml");
+            static_pod::await_ready(machine, pod, marker, limit, || async move {
+                let serving = machine.access.identity(ports::LOCAL_PROXY_HEALTH).await?;
+                ensure!(serving == name, "{serving} serves still");
+                Ok(())
+            })
+            .await?;
+        }
+        for path in paths() {
+            if let Some(None) = goal.get(path) {
+                put(machine, path, &None)?;
+            }
+        }
+        Ok(())
     }
 
     /// When kubelet last renewed its lease.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LogSource, Machine, outcome, start_unit};
+use super::{LogSource, Machine, outcome, start_unit, turn};
 use crate::event::Outcome;
 use crate::secret::sha256_hex;
 
@@ -13,6 +13,9 @@ pub struct WriteFiles {
     pub purpose: String,
     /// In the order in which they are written.
     pub files: Vec<FileSpec>,
+    /// Afterwards removed: what one of them takes the place of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
     /// Units that read one of them at their start and so no longer run with what is there.
     pub stale: Vec<String>,
 }
@@ -65,7 +68,7 @@ impl WriteFiles {
                 format!("{} (secret sha256:{}, mode {:o})", file.path, &digest[..12.min(digest.len())], file.mode)
             }
         });
-        lines.collect()
+        lines.chain(self.remove.iter().map(|path| format!("remove {path}"))).collect()
     }
 
     pub(super) fn logs(&self) -> Vec<LogSource> {
@@ -88,6 +91,9 @@ impl WriteFiles {
                     machine.write(&file.path, secret.expose(), file.mode)?
                 }
             };
+        }
+        for path in &self.remove {
+            changed |= turn::remove(machine, path)?;
         }
         Ok(outcome(changed))
     }

@@ -43,7 +43,7 @@ async fn is_refused(office: &Office, step: Step, question: Value) {
 }
 
 fn files(files: Vec<FileSpec>) -> Step {
-    Step::WriteFiles(WriteFiles { purpose: "configuration".into(), files, stale: Vec::new() })
+    Step::WriteFiles(WriteFiles { purpose: "configuration".into(), files, remove: Vec::new(), stale: Vec::new() })
 }
 
 fn secret_file(name: &str) -> FileSpec {

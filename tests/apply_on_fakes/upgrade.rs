@@ -35,7 +35,8 @@ fn check_version(world: &World, version: &str, when: &str) {
     for host in ["m1", "m2", "m3", "w1", "w2"] {
         world.with(host, |machine| {
             assert_eq!(machine.version(), version, "{when}: {host}");
-            let text = machine.text("/etc/kubernetes/manifests/api-proxy.yaml").unwrap();
+            let proxy = machine.serving_proxy().unwrap();
+            let text = machine.text(&format!("/etc/kubernetes/manifests/{proxy}.yaml")).unwrap();
             assert!(text.contains(&format!("barque:{version}")), "{when}: {host}: {text}");
             assert!(!machine.path("/var/lib/barque/turns/node/turn.json").exists(), "{when}: {host}");
             assert!(!machine.path("/var/lib/barque/turns/control-plane/turn.json").exists(), "{when}: {host}");

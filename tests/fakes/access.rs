@@ -49,6 +49,12 @@ impl Access for Doors {
         })
     }
 
+    async fn identity(&self, port: u16) -> anyhow::Result<String> {
+        ensure!(port == 7444, "nothing listens on {port}");
+        self.world.settle();
+        self.world.with(&self.host, |machine| machine.serving_proxy().context("connection refused"))
+    }
+
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
         self.world.settle();
         self.world.look(|state| state.resolve(&self.host, server, name))

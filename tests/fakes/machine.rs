@@ -133,41 +133,58 @@ impl Machine {
         link.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// The manifest of a pod, or of one whose name goes on with a digest.
+    fn manifest(&self, pod: &str) -> Option<String> {
+        let goes_on = |name: &String| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
+        let text = |pod: &str| self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
+        text(pod).or_else(|| text(&self.pods().into_iter().find(goes_on)?))
+    }
+
+    /// The static pods whose manifests are there.
+    fn pods(&self) -> Vec<String> {
+        let entries = fs_err::read_dir(self.path("/etc/kubernetes/manifests")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names
+            .filter_map(|name| Some(name.strip_suffix(".yaml")?.to_string()).filter(|_| !name.starts_with('.')))
+            .collect()
+    }
+
+    /// The local proxy that serves: of several the one that came last, which took over.
+    pub fn serving_proxy(&self) -> Option<String> {
+        let when = |pod: &String| {
+            let path = self.path(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
+            fs_err::metadata(path).and_then(|meta| meta.modified()).ok()
+        };
+        self.pods().into_iter().filter(|pod| pod.starts_with("api-proxy") && self.runs(pod)).max_by_key(when)
+    }
+
     /// The processes of static pods, as /proc shows them: each has what its manifest puts into its environment.
     pub fn settle_processes(&self) {
-        for (number, pod) in PODS.iter().enumerate() {
-            let folder = self.path(&format!("/proc/{}", 1000 + number));
-            if !self.runs(pod) {
-                let _ = fs_err::remove_dir_all(&folder);
-                continue;
-            }
+        let mut processes: BTreeMap<String, String> = BTreeMap::new();
+        for pod in self.pods().iter().filter(|pod| self.runs(pod)) {
             let manifest = self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap_or_default();
             let marker =
                 manifest.split_once("value: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
-            let environment = format!("PATH=/usr/bin\0BARQUE_POD={marker}\0");
-            if fs_err::read_to_string(folder.join("environ")).is_ok_and(|there| there == environment) {
-                continue;
+            // Of one manifest always the same number.
+            let number = marker.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            processes
+                .insert((100_000 + number % 4_000_000).to_string(), format!("PATH=/usr/bin\0BARQUE_POD={marker}\0"));
+        }
+        let entries = fs_err::read_dir(self.path("/proc")).into_iter().flatten().flatten();
+        for name in entries.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
+            if name.len() >= 6 && name.parse::<u32>().is_ok() && !processes.contains_key(&name) {
+                let _ = fs_err::remove_dir_all(self.path(&format!("/proc/{name}")));
             }
-            fs_err::create_dir_all(&folder).unwrap();
-            fs_err::write(folder.join("environ"), environment).unwrap();
+        }
+        for (number, environment) in processes {
+            let folder = self.path(&format!("/proc/{number}"));
+            if !folder.exists() {
+                // The whole process at once: whoever looks meanwhile sees all of it or nothing.
+                let coming = self.path("/proc/coming");
+                let _ = fs_err::create_dir_all(&coming);
+                let _ = fs_err::write(coming.join("environ"), environment);
+                let _ = fs_err::rename(&coming, &folder);
+            }
         }
     }
-
-    /// The manifest of a pod, or of one whose name goes on with a digest.
-    fn manifest(&self, pod: &str) -> Option<String> {
-        let folder = "/etc/kubernetes/manifests";
-        self.text(&format!("{folder}/{pod}.yaml")).or_else(|| {
-            let entries = fs_err::read_dir(self.path(folder)).ok()?;
-            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            let is_digest = |text: &str| text.len() == 8 && text.chars().all(|digit| digit.is_ascii_hexdigit());
-            let named = |name: &String| {
-                let rest = name.strip_prefix(pod).and_then(|rest| rest.strip_prefix('-'));
-                rest.and_then(|rest| rest.strip_suffix(".yaml")).is_some_and(is_digest)
-            };
-            self.text(&format!("{folder}/{}", names.into_iter().find(named)?))
-        })
-    }
 }
-
-/// The static pods that barque knows.
-const PODS: [&str; 5] = ["api-proxy", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];

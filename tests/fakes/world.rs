@@ -145,7 +145,7 @@ impl State {
                 Ok(host.to_string())
             }
             "https://127.0.0.1:7443" => {
-                ensure!(self.machines[host].runs("api-proxy"), "connecting to {server}: connection refused");
+                ensure!(self.machines[host].serving_proxy().is_some(), "connecting to {server}: connection refused");
                 let master = self.masters().find(|machine| self.api_server_runs(&machine.name));
                 Ok(master.with_context(|| format!("{server}: no API server answers"))?.name.clone())
             }
@@ -190,7 +190,7 @@ impl State {
             fs_err::create_dir_all(machine.path("/var/lib/etcd/member")).unwrap();
         }
         if self.masters().any(|machine| self.api_server_runs(&machine.name)) {
-            let reached = self.machines.values().filter(|machine| machine.runs("api-proxy"));
+            let reached = self.machines.values().filter(|machine| machine.serving_proxy().is_some());
             for host in reached.map(|machine| machine.name.clone()).collect::<Vec<_>>() {
                 self.settle_node(&host);
             }

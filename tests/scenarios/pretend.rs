@@ -58,6 +58,7 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
         Step::WriteFiles(step) => {
             step.stale.iter().for_each(|unit| drop(facts.started.remove(unit)));
             step.files.iter().for_each(|file| write(facts, file));
+            step.remove.iter().for_each(|path| drop(facts.files.remove(path)));
         }
         Step::FetchLayers(step) => facts.layers.extend(step.blobs.iter().map(|blob| blob.digest.clone())),
         Step::UnpackRelease(step) => {
@@ -87,6 +88,7 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
         }
         Step::RollNode(step) => {
             step.files.iter().chain(&step.manifests).for_each(|file| write(facts, file));
+            step.former.iter().for_each(|path| drop(facts.files.remove(path)));
             facts.current = Some(step.release.clone());
             for (unit, digest) in &step.units {
                 facts.units.insert(unit.clone(), UnitFacts { active: true, enabled: true });
