@@ -13,11 +13,11 @@ use barque::host::Target;
 use barque::host::ssh::{Options, SshConnector};
 use serde::{Deserialize, Serialize};
 
-use super::measure::{Cost, Meter, descriptors, memory};
+use super::measure::{Cost, Meter, memory, open_files};
 use super::site::{KEY, KNOWN_HOSTS, Site};
 
 /// What one run cost.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// Connect, verify the host's key, log in, one command.
     pub first: Cost,
@@ -25,8 +25,8 @@ pub struct Outcome {
     pub nine: Cost,
     /// The most memory that the process ever had, in bytes.
     pub peak: u64,
-    /// File descriptors and tasks that were left behind.
-    pub descriptors: usize,
+    /// Open files and tasks that were left behind.
+    pub left: Vec<String>,
     pub tasks: usize,
 }
 
@@ -62,7 +62,10 @@ async fn measure(folder: &Path, hosts: usize, port: u16) -> Outcome {
     let (modules, sysctls) = component::looked_for();
     let look = Look { modules, sysctls, units: vec!["containerd.service".into(), "kubelet.service".into()] };
     let metrics = tokio::runtime::Handle::current().metrics();
-    let before = (descriptors(), metrics.num_alive_tasks());
+    let before = (open_files(), metrics.num_alive_tasks());
+    // Where random numbers come from is opened once a process and stays.
+    let is_new = |file: &String| !before.0.contains(file) && file != "/dev/urandom";
+    let more = || open_files().into_iter().filter(is_new).collect::<Vec<_>>();
 
     let meter = Meter::start();
     let mut fleet = Fleet::new(Arc::new(SshConnector::new(options)), Arc::new(Silent), targets);
@@ -76,14 +79,14 @@ async fn measure(folder: &Path, hosts: usize, port: u16) -> Outcome {
     drop(fleet);
     // Sessions say farewell before they end.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while (descriptors() > before.0 || metrics.num_alive_tasks() > before.1) && std::time::Instant::now() < deadline {
+    while (!more().is_empty() || metrics.num_alive_tasks() > before.1) && std::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Outcome {
         first,
         nine,
         peak: memory("self", "VmHWM"),
-        descriptors: descriptors() - before.0.min(descriptors()),
+        left: more(),
         tasks: metrics.num_alive_tasks().saturating_sub(before.1),
     }
 }

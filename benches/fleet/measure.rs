@@ -33,9 +33,11 @@ pub fn memory(pid: &str, field: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// File descriptors that this process has open.
-pub fn descriptors() -> usize {
-    fs_err::read_dir("/proc/self/fd").unwrap().count()
+/// What this process has open, such as `socket:[4711]`.
+pub fn open_files() -> Vec<String> {
+    let entries = fs_err::read_dir("/proc/self/fd").unwrap();
+    let targets = entries.filter_map(|entry| fs_err::read_link(entry.ok()?.path()).ok());
+    targets.map(|path| path.display().to_string()).collect()
 }
 
 /// One measurement.

@@ -43,7 +43,7 @@ impl Row {
 
     /// Connections and tasks that some run left behind.
     fn left(&self) -> usize {
-        self.runs.iter().map(|run| run.descriptors + run.tasks).max().unwrap_or(0)
+        self.runs.iter().map(|run| run.left.len() + run.tasks).max().unwrap_or(0)
     }
 }
 
@@ -142,7 +142,7 @@ pub fn goals(rows: &[Row], no_op: Option<(usize, &[Seen])>) -> String {
         text += &goal(&format!("cost a host, nine commands, grows {span}"), 10.0, slope(Row::nine), "%");
     }
     let left = rows.iter().map(Row::left).max().unwrap_or(0);
-    text += &goal("file descriptors and tasks left behind", 0.0, left as f64, "");
+    text += &goal("open files and tasks left behind", 0.0, left as f64, "");
     let channels = rows.iter().flat_map(|row| row.channels.iter().map(|channels| channels.abs_diff(row.hosts as u64)));
     text += &goal("channels beside one a host", 0.0, channels.max().unwrap_or(0) as f64, "");
     if let Some((hosts, runs)) = no_op {
@@ -151,7 +151,12 @@ pub fn goals(rows: &[Row], no_op: Option<(usize, &[Seen])>) -> String {
         text += &goal(&format!("{name} (CPU)"), 5.0, median(runs.iter().map(|run| run.outcome.cost.cpu)), "s");
         let channels = runs.iter().map(|run| run.channels.abs_diff(hosts as u64)).max().unwrap_or(0);
         text += &goal(&format!("{name}: channels beside one a host"), 0.0, channels as f64, "");
-        text += &goal(&format!("{name}: runs that wrote"), 0.0, runs.iter().filter(|run| run.wrote).count() as f64, "");
+        text += &goal(
+            &format!("{name}: runs that wrote"),
+            0.0,
+            runs.iter().filter(|run| run.wrote || run.changes > 0).count() as f64,
+            "",
+        );
     }
     if let Some(row) = rows.iter().find(|row| row.hosts == 5000) {
         text += &goal("planning 5,000 bare hosts (CPU)", 1.0, row.plan(|run| run.bare.cpu), "s");

@@ -26,8 +26,10 @@ pub struct Outcome {
 pub struct Seen {
     pub outcome: Outcome,
     pub channels: u64,
-    /// Something on a host or in the API is not as it was.
+    /// A file of a host or an object in the API is not as it was.
     pub wrote: bool,
+    /// Programs that were run on hosts, beside those by which an apply looks.
+    pub changes: usize,
 }
 
 /// The part of the bench that runs the verb.
@@ -79,7 +81,8 @@ impl<'a> Desk<'a> {
         Seen {
             outcome,
             channels: after.channels - before.channels,
-            wrote: after.print != before.print || after.changes != before.changes,
+            wrote: after.print != before.print,
+            changes: after.changes - before.changes,
         }
     }
 }

@@ -184,8 +184,8 @@ impl Handler for Door {
 
 /// As much of a shell as other tools need to run `true` and `echo`: exit status and output.
 fn shell(command: &str) -> (u32, String) {
-    let inner = ["sh -c '", "/bin/sh -c '", "bash -c '"].iter().find_map(|start| command.strip_prefix(start));
-    let line = inner.map_or(command, |rest| rest.trim_end_matches('\'')).trim();
+    let inner = ["sh -c ", "/bin/sh -c ", "bash -c "].iter().find_map(|start| command.strip_prefix(start));
+    let line = inner.map_or(command, |rest| rest.trim_matches('\'')).trim();
     match line.split_once(' ').unwrap_or((line, "")) {
         ("true", "") => (0, String::new()),
         ("echo", words) => (0, format!("{words}\n")),
