@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use barque::agent::{Look, Session, Supplier, reread_reply, reread_request};
 use barque::cli::{history_of, measured_in};
 use barque::host::{Connection, look_up};
-use barque::inventory::{parse, parse_other, settings};
+use barque::inventory::{Text, parse, parse_other, settings};
 use barque::pki::CertificateSpec;
 use barque::plan::{Saved, estimate};
 use barque::secret::{Secret, sha256_hex};
@@ -34,7 +34,7 @@ pub const ENTRIES: [(&str, Entry); 6] = [
 /// The operator's inventory.
 pub fn inventory(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let shown = settings("i.yaml", &text, &barque::inventory::Closed);
+    let shown = settings(&[Text::inventory("i.yaml", &*text)], &barque::inventory::Closed);
     match parse("i.yaml", &text) {
         Ok(inventory) => {
             assert!(!inventory.hosts.is_empty() && shown.is_ok());

@@ -161,7 +161,7 @@ impl Apply {
             let own = format!("{}/usr/bin/kubectl --kubeconfig {}", paths::CURRENT, paths::ADMIN_CONF);
             self.say(&format!("       (no kubectl here; each master has one: {own})\n"));
         }
-        self.say(&format!("       barque status -i {}\n", context.inventory_path.display()));
+        self.say(&format!("       barque status {}\n", context.sources.words()));
         left(plan)
     }
 
@@ -199,7 +199,7 @@ async fn interrupted() {
 }
 
 fn check(report: &Report, context: &Context, verb: &str) -> anyhow::Result<()> {
-    let again = format!("go on with: barque {verb} -i {}", context.inventory_path.display());
+    let again = format!("go on with: barque {verb} {}", context.sources.words());
     if report.interrupted {
         return Err(with_hint(Kind::Interrupted, "interrupted; steps that had begun were ended", again));
     }

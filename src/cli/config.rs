@@ -1,10 +1,9 @@
 //! `barque config show`: every value that an inventory leads to, and where it is from. Contacts nothing.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use super::read::{read_text, rejected};
+use super::read::rejected;
+use super::sources::Sources;
 use super::{Show, say};
 use crate::error::{Kind, with_hint};
 use crate::inventory::{self, From, Setting, Settings, Unopened};
@@ -19,9 +18,8 @@ pub(super) enum Config {
 
 #[derive(Args)]
 pub(super) struct Values {
-    /// The inventory file
-    #[arg(short, long, value_name = "FILE")]
-    inventory: PathBuf,
+    #[command(flatten)]
+    sources: Sources,
     /// Only these hosts; default: all of them
     #[arg(value_name = "HOST")]
     hosts: Vec<String>,
@@ -32,10 +30,11 @@ pub(super) struct Values {
 impl Config {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let Config::Show(values) = self;
-        let (shown, text) = read_text(&values.inventory)?;
-        let mut settings = inventory::settings(&shown, &text, &Unopened).map_err(|mistakes| rejected(&mistakes))?;
+        let told = values.sources.read()?;
+        let mut settings =
+            inventory::settings(&told.texts, &Unopened).map_err(|mistakes| rejected(&mistakes, &told))?;
         if let Some(unknown) = values.hosts.iter().find(|host| !settings.hosts.contains_key(*host)) {
-            let message = format!("{shown} has no host `{unknown}`");
+            let message = format!("the inventory has no host `{unknown}`");
             return Err(with_hint(Kind::BadInput, message, "leave the name out to see all hosts"));
         }
         if !values.hosts.is_empty() {

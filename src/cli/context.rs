@@ -9,7 +9,8 @@ use anyhow::Context as _;
 
 use super::Common;
 use super::read::read;
-use super::target::{Base, folder_of, parent, target};
+use super::sources::Sources;
+use super::target::{Base, folder_of, target};
 use crate::agent::Look;
 use crate::component::{self, Input};
 use crate::engine::{Fleet, Vault};
@@ -28,7 +29,7 @@ use crate::store::Store;
 /// A cluster that a verb works on.
 pub(super) struct Context {
     pub inventory: Inventory,
-    pub inventory_path: PathBuf,
+    pub sources: Sources,
     pub folder: PathBuf,
     pub store: Store,
     pub vault: Arc<Vault>,
@@ -50,25 +51,20 @@ impl Context {
         purpose: Purpose,
         sink: Arc<dyn Sink>,
     ) -> anyhow::Result<Context> {
-        let (inventory, payload) = read(&common.inventory)?;
+        let (inventory, payload, beside) = read(&common.sources)?;
         let scope = choose(&inventory)?;
-        let folder = common.folder.clone().unwrap_or_else(|| folder_of(&common.inventory, &inventory.cluster));
+        let folder = common.folder.clone().unwrap_or_else(|| folder_of(&beside, &inventory.cluster));
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
         let sudo_password = common.access.sudo_password()?;
-        let base = Base {
-            inventory: &parent(&common.inventory),
-            cluster: &folder,
-            sudo_password,
-            config: &common.access.ssh_config()?,
-        };
+        let base = Base { inventory: &beside, cluster: &folder, sudo_password, config: &common.access.ssh_config()? };
         let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
         let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
         let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
         make_room(targets.len(), common.access.width())?;
         let connector = Arc::new(SshConnector::new(common.access.options(&folder, &sink)));
         let fleet = Fleet::new(connector, sink, targets).at_once(common.access.width());
-        Ok(Context { inventory, inventory_path: common.inventory.clone(), folder, store, vault, fleet, scope })
+        Ok(Context { inventory, sources: common.sources.clone(), folder, store, vault, fleet, scope })
     }
 
     /// The masters' names, in order.

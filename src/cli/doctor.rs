@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 
 use super::access::Access;
 use super::read::read;
-use super::target::{Base, folder_of, parent, target};
+use super::sources::Sources;
+use super::target::{Base, folder_of, target};
 use super::{say, say_painted};
 use crate::agent::Look;
 use crate::component;
@@ -23,9 +24,8 @@ use crate::progress;
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// The inventory file
-    #[arg(short, long, value_name = "FILE")]
-    inventory: PathBuf,
+    #[command(flatten)]
+    sources: Sources,
     /// The cluster's folder (known hosts); default: clusters/NAME beside the inventory
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -58,19 +58,14 @@ enum Form {
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
-        let (inventory, payload) = read(&self.inventory)?;
+        let (inventory, payload, beside) = read(&self.sources)?;
         if let Some(stranger) = self.only.iter().find(|name| !inventory.hosts.contains_key(*name)) {
             let message = format!("the inventory has no host {stranger}");
             return Err(with_hint(Kind::BadInput, message, "name hosts of the inventory with --only"));
         }
-        let folder = self.folder.clone().unwrap_or_else(|| folder_of(&self.inventory, &inventory.cluster));
+        let folder = self.folder.clone().unwrap_or_else(|| folder_of(&beside, &inventory.cluster));
         let sudo_password = self.access.sudo_password()?;
-        let base = Base {
-            inventory: &parent(&self.inventory),
-            cluster: &folder,
-            sudo_password,
-            config: &self.access.ssh_config()?,
-        };
+        let base = Base { inventory: &beside, cluster: &folder, sudo_password, config: &self.access.ssh_config()? };
         let hosts = inventory.hosts.values().filter(|host| self.only.is_empty() || self.only.contains(&host.name));
         let (modules, sysctls) = component::looked_for();
         let wanted = Examine {

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::access::Access;
 use super::apply::{Apply, Proof};
+use super::sources::Sources;
 use super::{Common, Show, say, tell};
 use crate::lab;
 use crate::payload::{Source, default_version};
@@ -97,8 +98,8 @@ impl Up {
             say(&format!("next:  barque apply -i {}\n", made.inventory.display()));
             return Ok(0);
         }
-        let common =
-            Common { inventory: made.inventory.clone(), folder: None, access: Access::default(), show: self.show };
+        let sources = Sources::of_file(&made.inventory);
+        let common = Common { sources, folder: None, access: Access::default(), show: self.show };
         let code = Apply::approved(common).run_with(Proof::Pod).await?;
         tell(&format!("bare nodes to a working cluster: {}\n", duration(started.elapsed().as_millis() as u64)));
         say(&format!("       barque lab down --name {}\n", options.name));

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::printable::printable;
@@ -17,10 +16,12 @@ mod config;
 mod context;
 mod doctor;
 mod document;
+mod executed;
 mod history;
 mod lab;
 mod measured;
 mod nodes;
+mod opener;
 mod plan;
 mod proxy;
 mod read;
@@ -28,6 +29,7 @@ mod record;
 mod saved;
 mod schema;
 mod siblings;
+mod sources;
 mod status;
 mod target;
 mod upgrade;
@@ -80,9 +82,8 @@ enum Verb {
 /// Options of every verb that works on a cluster.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// The inventory file; with a saved plan it is known already
-    #[arg(short, long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = any_path())]
-    inventory: PathBuf,
+    #[command(flatten)]
+    sources: sources::Sources,
     /// The cluster's folder (CA keys, known hosts, journal); default: clusters/NAME beside the inventory
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -90,11 +91,6 @@ pub struct Common {
     access: access::Access,
     #[command(flatten)]
     show: Show,
-}
-
-/// A path that may be empty, for "none was named".
-fn any_path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// How progress is shown.

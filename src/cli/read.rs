@@ -1,39 +1,37 @@
 //! Reads what a verb is told about the cluster: the inventory, and the payload of its version.
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use super::opener::Opener;
 use super::siblings::siblings;
-use crate::error::{Kind, of_kind, with_hint};
+use super::sources::{Sources, Told};
+use crate::error::{Kind, of_kind};
 use crate::inventory::{self, Inventory, Mistake};
 use crate::payload::{Payload, Source};
 
-/// The inventory and the payload of its version.
-pub(super) fn read(path: &Path) -> anyhow::Result<(Inventory, Payload)> {
-    let (shown, text) = read_text(path)?;
-    let mut inventory = inventory::parse(&shown, &text).map_err(|mistakes| rejected(&mistakes))?;
-    let common = inventory::neighbours(&inventory, &siblings(path));
+/// The inventory, the payload of its version, and the folder that the cluster's own is made in.
+pub(super) fn read(sources: &Sources) -> anyhow::Result<(Inventory, Payload, PathBuf)> {
+    let told = sources.read()?;
+    let mut inventory = inventory::parse_with(&told.texts, &Opener).map_err(|mistakes| rejected(&mistakes, &told))?;
+    let common = inventory::neighbours(&inventory, &siblings(&told.folder));
     inventory.warnings.extend(common);
     let source = Source::find();
-    if let Some(mistake) = inventory::check_version(&inventory, &shown, &text, &source.versions()?) {
-        return Err(rejected(&[mistake]));
+    if let Some(mistake) = inventory::check_version(&inventory, &told.texts, &source.versions()?) {
+        return Err(rejected(&[mistake], &told));
     }
     let payload = source.open(inventory.version.as_deref())?;
-    Ok((inventory, payload))
+    Ok((inventory, payload, told.folder))
 }
 
-/// An inventory's name for messages, and its text.
-pub(super) fn read_text(path: &Path) -> anyhow::Result<(String, String)> {
-    if path.as_os_str().is_empty() {
-        return Err(with_hint(Kind::BadInput, "no --inventory is named", "name an inventory with -i FILE"));
-    }
-    let text = fs_err::read_to_string(path)
-        .map_err(|error| with_hint(Kind::BadInput, error.to_string(), "name an inventory with -i FILE"))?;
-    Ok((path.display().to_string(), text))
-}
-
-pub(super) fn rejected(mistakes: &[Mistake]) -> anyhow::Error {
+/// All mistakes, and what a program said that wrote some of them.
+pub(super) fn rejected(mistakes: &[Mistake], told: &Told) -> anyhow::Error {
     let lines: Vec<String> = mistakes.iter().map(|mistake| format!("  {mistake}")).collect();
     let count = mistakes.len();
     let plural = if count == 1 { "mistake" } else { "mistakes" };
-    of_kind(Kind::BadInput, format!("the inventory has {count} {plural}; no host was touched\n{}", lines.join("\n")))
+    let mut message = format!("the inventory has {count} {plural}; no host was touched\n{}", lines.join("\n"));
+    let guilty = |name: &&String| mistakes.iter().any(|mistake| mistake.file == **name);
+    for name in told.said.keys().filter(guilty) {
+        message.push_str(&format!("\n{name} said:\n{}", told.said[name]));
+    }
+    of_kind(Kind::BadInput, message)
 }

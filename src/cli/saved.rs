@@ -29,11 +29,13 @@ pub(super) fn write(
     plan: &Plan,
 ) -> anyhow::Result<()> {
     let absolute = |path: &Path| std::path::absolute(path).map(|path| path.display().to_string());
+    let sources = common.sources.absolute()?;
     let saved = Saved {
         format: FORMAT,
         made: OffsetDateTime::from(SystemTime::now()).format(&Rfc3339)?,
         origin: origin(context)?,
-        inventory: absolute(&common.inventory)?,
+        inventory: sources.inventory,
+        set: sources.set,
         folder: common.folder.as_deref().map(absolute).transpose()?,
         scope: context.scope.clone(),
         basis: context.basis(observed)?,
@@ -57,8 +59,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Saved> {
 
 /// The options of the run that made the plan, where this one has none of its own.
 pub(super) fn complete(common: &mut Common, saved: &Saved) {
-    if common.inventory.as_os_str().is_empty() {
-        common.inventory = PathBuf::from(&saved.inventory);
+    if common.sources.inventory.is_empty() {
+        common.sources.inventory.clone_from(&saved.inventory);
+        if common.sources.set.is_empty() {
+            common.sources.set.clone_from(&saved.set);
+        }
         common.folder = common.folder.take().or(saved.folder.as_deref().map(PathBuf::from));
     }
 }
@@ -130,6 +135,7 @@ fn digest(inventory: &Inventory) -> anyhow::Result<String> {
     let mut value = serde_json::to_value(inventory)?;
     for host in value["hosts"].as_object_mut().into_iter().flat_map(|hosts| hosts.values_mut()) {
         host["line"].take();
+        host["file"].take();
     }
     Ok(sha256_hex(value.to_string().as_bytes()))
 }

@@ -3,20 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::target::parent;
 use crate::inventory::{self, Inventory};
 
 /// More files than anybody has inventories; and the largest inventory.
 const MOST_FILES: usize = 500;
 const LARGEST: u64 = 1 << 20;
 
-/// Every other inventory that can be read, with its file's name. Nothing here is an error: who works on one cluster need
+/// Every other inventory that can be read, with its file's name. `folder` is that of this cluster's own. Nothing here is an error: who works on one cluster need
 /// not mend the files of another.
-pub(super) fn siblings(path: &Path) -> Vec<(String, Inventory)> {
-    let folder = parent(path);
-    let absolute = fs_err::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
+pub(super) fn siblings(folder: &Path) -> Vec<(String, Inventory)> {
+    let absolute = fs_err::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     let inside = absolute.parent().is_some_and(|above| above.ends_with("clusters"));
-    let base = if inside { folder.join("../..") } else { folder };
+    let base = if inside { folder.join("../..") } else { folder.to_path_buf() };
     let clusters = entries(&base.join("clusters"));
     let made: BTreeSet<String> =
         clusters.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect();

@@ -18,11 +18,11 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// `clusters/<name>` beside the inventory; an inventory that is in that folder already stays there.
-pub(super) fn folder_of(inventory: &Path, cluster: &str) -> PathBuf {
-    let beside = parent(inventory);
-    let absolute = fs_err::canonicalize(&beside).unwrap_or_else(|_| beside.clone());
-    if absolute.ends_with(Path::new("clusters").join(cluster)) { beside } else { beside.join("clusters").join(cluster) }
+/// `clusters/<name>` beside the inventory, which is in the folder `beside`; where that is this folder already, it stays so.
+pub(super) fn folder_of(beside: &Path, cluster: &str) -> PathBuf {
+    let own = Path::new("clusters").join(cluster);
+    let absolute = fs_err::canonicalize(beside).unwrap_or_else(|_| beside.to_path_buf());
+    if absolute.ends_with(&own) { beside.to_path_buf() } else { beside.join(own) }
 }
 
 /// Relative paths in an inventory start at its folder; `~` is the operator's home.
@@ -31,6 +31,14 @@ fn resolve(base: &Path, text: &str) -> PathBuf {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => base.join(text),
     }
+}
+
+/// The password that the inventory refers to for this host. It is the nearer one: the run's is one for all hosts, and
+/// where they differ the wrong one would lock accounts.
+fn own_password(host: &inventory::Host) -> Option<SudoPassword> {
+    let given = host.ssh.sudo_password.as_ref()?;
+    let text = std::str::from_utf8(given.secret.expose()).ok()?;
+    SudoPassword::new(text, format!("ssh.sudo-password ({})", given.place))
 }
 
 /// What is the same for the ways to all hosts of a run.
@@ -72,7 +80,7 @@ pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<
         key,
         known_hosts,
         jumps,
-        sudo_password: base.sudo_password.clone(),
+        sudo_password: own_password(host).or_else(|| base.sudo_password.clone()),
         ..Target::default()
     };
     lay(&mut target, way);

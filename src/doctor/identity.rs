@@ -95,7 +95,7 @@ fn alone(case: &Case<'_>, findings: &mut Findings) {
             facts.addresses.iter().filter(|address| !address.is_loopback()).map(ToString::to_string).collect();
         let found = format!("no interface has its address {}; it has {}", case.host.address, there.join(", "));
         let why = "etcd, kubelet and BGP use that address, and no other host would reach them";
-        let fix = format!("correct `address` in line {} of the inventory", case.host.line);
+        let fix = format!("correct `address` in {}", case.host.place());
         findings.broken(name, Check::Identity, found, why, fix);
     }
 }

@@ -106,6 +106,11 @@ pub(super) fn load(file: usize, text: &str, findings: &mut Findings) -> Option<N
         );
         return None;
     }
+    load_unlimited(file, text, findings)
+}
+
+/// The same for a text that another program wrote, in which the inventory is a small part.
+pub(super) fn load_unlimited(file: usize, text: &str, findings: &mut Findings) -> Option<Node> {
     match read(file, text, findings) {
         Ok(Some(root)) if !root.is_empty() => Some(root),
         Ok(_) => {
@@ -113,6 +118,18 @@ pub(super) fn load(file: usize, text: &str, findings: &mut Findings) -> Option<N
             findings.add(Place::whole(file), "the inventory is empty", fix);
             None
         }
+        Err(finding) => {
+            findings.push(finding);
+            None
+        }
+    }
+}
+
+/// Reads a single value; nothing at all is one too.
+pub(super) fn load_value(file: usize, text: &str, findings: &mut Findings) -> Option<Node> {
+    let nothing = || Node { at: Place::whole(file), value: Value::Scalar { text: String::new(), plain: true } };
+    match read(file, text, findings) {
+        Ok(root) => Some(root.unwrap_or_else(nothing)),
         Err(finding) => {
             findings.push(finding);
             None

@@ -80,6 +80,12 @@ impl Findings {
         self.origins.get(at.file)
     }
 
+    /// A place as the operator finds it: file, line and column.
+    pub(super) fn name(&self, at: Place) -> String {
+        let name = self.origin(at).map(|origin| origin.name.as_str()).unwrap_or_default();
+        if at.line > 0 { format!("{name}:{}:{}", at.line, at.column) } else { name.to_owned() }
+    }
+
     /// A place as a message about `from` names it: `line 5`, and of which file where that is another one.
     pub(super) fn line(&self, at: Place, from: Place) -> String {
         match self.origin(at) {

@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
+mod assignment;
 mod defaults;
 mod document;
 mod expansion;
@@ -17,6 +20,7 @@ mod hosts;
 mod jump;
 mod kubelet;
 mod layer;
+mod merge;
 mod nearest;
 mod neighbours;
 mod network;
@@ -30,6 +34,7 @@ mod settings;
 mod ssh;
 mod syntax;
 mod taints;
+mod texts;
 mod validate;
 mod version;
 mod warnings;
@@ -43,6 +48,7 @@ pub use parse::{parse, parse_with};
 pub use reveal::{Closed, Reveal, Unopened, Unreadable};
 pub use schema::schema;
 pub use settings::{From, Setting, Settings, settings};
+pub use texts::{Form, Text};
 pub use version::check_version;
 pub use warnings::warnings;
 
@@ -126,7 +132,10 @@ pub struct Host {
     pub taints: Vec<String>,
     /// Fields laid over barque's KubeletConfiguration.
     pub kubelet: BTreeMap<String, serde_json::Value>,
-    /// The inventory's line that defines the host, for messages; 1 is the first.
+    /// The file that defines the host, for messages.
+    #[serde(default)]
+    pub file: String,
+    /// Its line there; 1 is the first, 0 where there are no lines.
     pub line: usize,
 }
 
@@ -148,6 +157,25 @@ pub struct Ssh {
     pub known_hosts: Option<String>,
     /// Bastions in the order in which they are passed; default: what ssh's configuration says. An empty list says "none".
     pub jump: Option<Vec<Jump>>,
+    /// sudo's password, for an account that needs one. Never serialised: no plan and no journal has it.
+    #[serde(skip)]
+    pub sudo_password: Option<Given>,
+}
+
+/// A secret that the inventory refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// Where it is referred to, for messages.
+    pub place: String,
+    /// The secret itself.
+    pub secret: Secret,
+}
+
+impl Host {
+    /// Where the host is defined, as messages name it.
+    pub fn place(&self) -> String {
+        if self.line > 0 { format!("{}:{}", self.file, self.line) } else { self.file.clone() }
+    }
 }
 
 impl Inventory {

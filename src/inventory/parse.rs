@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::document::{Node, load};
-use super::findings::{Findings, Origin, Place};
+use super::document::Node;
+use super::findings::{Findings, Place};
 use super::groups::Groups;
 use super::hosts::{self, Draft};
 use super::network::{Networks, api};
 use super::reveal::{self, Closed, Reveal};
 use super::section::Section;
 use super::syntax::is_dns_label;
+use super::texts::{self, Text};
 use super::validate::validate;
 use super::version::check_form;
-use super::{Host, Inventory, Mistake, Role, plain_secret};
+use super::{Host, Inventory, Mistake, Role};
 
 /// Fields of the whole inventory.
 pub(super) const FIELDS: [&str; 11] =
@@ -22,14 +23,13 @@ pub(super) const FIELDS: [&str; 11] =
 /// Reads an inventory without secrets. `file` is its name as the operator wrote it, for messages; `text` is its content.
 /// All mistakes come back together, in the order of their lines.
 pub fn parse(file: &str, text: &str) -> Result<Inventory, Vec<Mistake>> {
-    parse_with(file, text, &Closed)
+    parse_with(&[Text::inventory(file, text)], &Closed)
 }
 
-/// Reads an inventory whose secrets `reveal` opens.
-pub fn parse_with(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
-    let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
-    let inventory = load(0, text, &mut findings).and_then(|mut document| {
-        plain_secret::take_out(&mut document, &mut findings);
+/// Reads an inventory of several texts, each laid over those before it, whose secrets `reveal` opens.
+pub fn parse_with(texts: &[Text], reveal: &dyn Reveal) -> Result<Inventory, Vec<Mistake>> {
+    let mut findings = texts::findings_of(texts);
+    let inventory = texts::read(texts, &mut findings).and_then(|mut document| {
         reveal::open(&mut document, reveal, &mut findings);
         read(&document, &mut findings)
     });
@@ -61,7 +61,7 @@ pub(super) fn read(document: &Node, findings: &mut Findings) -> Option<Inventory
     validate(masters_place(&root, &drafts), &networks, &drafts, findings);
 
     let hosts: Option<BTreeMap<String, Host>> =
-        drafts.into_iter().map(|draft| Some((draft.name.value.clone(), finish(draft)?))).collect();
+        drafts.into_iter().map(|draft| Some((draft.name.value.clone(), finish(draft, findings)?))).collect();
     Some(Inventory { cluster: cluster?, version, network: networks.finish(), api, hosts: hosts?, warnings: Vec::new() })
 }
 
@@ -76,7 +76,7 @@ fn masters_place(root: &Section<'_>, drafts: &[Draft]) -> Option<Place> {
 
 fn cluster(root: &Section<'_>, findings: &mut Findings) -> Option<String> {
     if root.entry("cluster").is_none() {
-        let fix = "add a line such as `cluster: ha`: at most 63 lower-case letters, digits and hyphens";
+        let fix = "add a line such as `cluster: ha`, or `--set cluster=ha`: at most 63 lower-case letters, digits and hyphens";
         findings.add(Place::WHOLE_FILE, "`cluster` is missing: the cluster's name", fix);
     }
     let name = root.text("cluster", findings)?;
@@ -87,16 +87,17 @@ fn cluster(root: &Section<'_>, findings: &mut Findings) -> Option<String> {
 }
 
 /// `None` for a host without a usable address, which has its finding.
-fn finish(draft: Draft) -> Option<Host> {
+fn finish(draft: Draft, findings: &Findings) -> Option<Host> {
     let address = draft.address?.value;
     let laid = draft.laid;
     Some(Host {
+        file: findings.origin(draft.name.at).map(|origin| origin.name.clone()).unwrap_or_default(),
         line: draft.name.at.line,
         name: draft.name.value,
         role: draft.role,
         address: IpAddr::V4(address),
         groups: draft.groups,
-        ssh: laid.ssh.finish(address),
+        ssh: laid.ssh.finish(address, findings),
         zone: laid.zone,
         rack: laid.rack,
         location: laid.location,

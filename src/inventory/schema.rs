@@ -147,6 +147,8 @@ struct Ssh {
     known_hosts: Option<Text>,
     /// A bastion to pass, `account@host:port`, or several in a row; `none` goes against ~/.ssh/config.
     jump: Option<OneOrMore>,
+    /// sudo's password for an account that is not root: `!env NAME` or `!age |` with a ciphertext, never the password.
+    sudo_password: Option<Reference>,
 }
 
 /// How to reach one host.
@@ -180,6 +182,7 @@ macro_rules! forms {
 // A number or boolean without quotes stays the text that it is: `zone: 1`.
 forms! {
     Text: {"type": ["string", "number", "boolean"]};
+    Reference: {"type": "string"};
     Label: {"type": ["string", "number"], "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"};
     Version: {"type": "string", "pattern": "^v[0-9]+\\.[0-9]+\\.[0-9]+$"};
     Ipv4Network: {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+){3}/[0-9]+$"};

@@ -58,7 +58,6 @@ impl<'a> Section<'a> {
     }
 
     /// The field as a secret, which only `!env` and `!age` can give: a secret in plain text is a finding.
-    #[allow(dead_code, reason = "the section ssh is about to have such a field")]
     pub(super) fn secret_text(&self, field: &str, findings: &mut Findings) -> Option<Located<Secret>> {
         let (_, node) = self.entry(field)?;
         match &node.value {
@@ -66,11 +65,7 @@ impl<'a> Section<'a> {
             // It could not be opened, and has its finding.
             Value::Sealed(_) => {}
             Value::Scalar { .. } if !node.is_empty() => {
-                let fix = format!(
-                    "write `{field}: !env NAME`, or `{field}: !age |` with what `age --armor` prints below it; change the \
-                     secret if it was shared"
-                );
-                findings.add(node.at, plain_secret(&self.path_of(field), node.at, findings), fix);
+                refuse_plain_secret(&self.path_of(field), field, node.at, findings);
             }
             _ => {
                 let message = format!("`{}` must be a secret, but is {}", self.path_of(field), node.kind());
@@ -180,6 +175,15 @@ fn plain_secret(path: &str, at: Place, findings: &Findings) -> String {
         }
         _ => format!("`{path}` would keep a secret in plain text"),
     }
+}
+
+/// Says how a field that is made for secrets takes one.
+pub(super) fn refuse_plain_secret(path: &str, field: &str, at: Place, findings: &mut Findings) {
+    let fix = format!(
+        "write `{field}: !env NAME`, or `{field}: !age |` with what `age --armor` prints below it; change the secret if it \
+         was shared"
+    );
+    findings.add(at, plain_secret(path, at, findings), fix);
 }
 
 /// Says so without quoting the value.

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::document::{Entry, Node, Value, load};
-use super::findings::{Findings, Origin, Place};
+use super::document::{Entry, Node, Value};
+use super::findings::{Findings, Place};
 use super::range::expand;
 use super::reveal::{self, Reveal};
-use super::{Inventory, Mistake, defaults, parse, plain_secret};
+use super::texts::{self, Text};
+use super::{Inventory, Mistake, defaults, parse};
 
 /// All values of an inventory.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,10 +61,9 @@ pub enum From {
 type Layer<'a> = (Option<String>, &'a Node);
 
 /// Reads an inventory as `parse_with` does, and says where each value is from.
-pub fn settings(file: &str, text: &str, reveal: &dyn Reveal) -> Result<Settings, Vec<Mistake>> {
-    let mut findings = Findings::of(vec![Origin { name: file.to_owned(), ..Origin::default() }]);
-    let read = load(0, text, &mut findings).and_then(|mut document| {
-        plain_secret::take_out(&mut document, &mut findings);
+pub fn settings(texts: &[Text], reveal: &dyn Reveal) -> Result<Settings, Vec<Mistake>> {
+    let mut findings = texts::findings_of(texts);
+    let read = texts::read(texts, &mut findings).and_then(|mut document| {
         reveal::open(&mut document, reveal, &mut findings);
         parse::read(&document, &mut findings).map(|inventory| (document, inventory))
     });

@@ -8,7 +8,8 @@ use super::hosts::expand_alike;
 use super::jump::{is_account, jumps};
 use super::section::Section;
 use super::syntax::is_dns_name;
-use super::{Jump, Ssh};
+use super::{Given, Jump, Ssh};
+use crate::secret::Secret;
 
 /// An `ssh` section, where each field may be absent.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,7 @@ pub(super) struct SshFields {
     pub(super) key: Option<String>,
     pub(super) known_hosts: Option<String>,
     pub(super) jump: Option<Vec<Jump>>,
+    pub(super) sudo_password: Option<Located<Secret>>,
 }
 
 impl SshFields {
@@ -29,10 +31,11 @@ impl SshFields {
         self.key = self.key.take().or_else(|| below.key.clone());
         self.known_hosts = self.known_hosts.take().or_else(|| below.known_hosts.clone());
         self.jump = self.jump.take().or_else(|| below.jump.clone());
+        self.sudo_password = self.sudo_password.take().or_else(|| below.sudo_password.clone());
     }
 
     /// The way to a host with this address.
-    pub(super) fn finish(self, address: Ipv4Addr) -> Ssh {
+    pub(super) fn finish(self, address: Ipv4Addr, findings: &Findings) -> Ssh {
         Ssh {
             named: self.address.is_some(),
             address: self.address.map_or_else(|| address.to_string(), |found| found.value),
@@ -41,14 +44,19 @@ impl SshFields {
             key: self.key,
             known_hosts: self.known_hosts,
             jump: self.jump,
+            sudo_password: self
+                .sudo_password
+                .map(|found| Given { place: findings.name(found.at), secret: found.value }),
         }
     }
 }
 
+/// The field for sudo's password.
+pub(super) const SUDO_PASSWORD: &str = "sudo-password";
 /// Fields of the `ssh` section at the top; a host's own has `address` as well.
-pub(super) const SSH_DEFAULTS: [&str; 5] = ["user", "port", "key", "known-hosts", "jump"];
+pub(super) const SSH_DEFAULTS: [&str; 6] = ["user", "port", "key", "known-hosts", "jump", SUDO_PASSWORD];
 /// Fields of a host's own `ssh` section.
-pub(super) const SSH: [&str; 6] = ["address", "user", "port", "key", "known-hosts", "jump"];
+pub(super) const SSH: [&str; 7] = ["address", "user", "port", "key", "known-hosts", "jump", SUDO_PASSWORD];
 
 /// The addresses that a host's or range's `ssh.address` names.
 pub(super) fn ssh_addresses(
@@ -87,6 +95,7 @@ pub(super) fn ssh_fields(section: &Section<'_>, findings: &mut Findings) -> SshF
         key: path(section, "key", findings),
         known_hosts: path(section, "known-hosts", findings),
         jump: jump(section, findings),
+        sudo_password: sudo_password(section, findings),
     }
 }
 
@@ -105,6 +114,20 @@ fn jump(section: &Section<'_>, findings: &mut Findings) -> Option<Vec<Jump>> {
         }
     }
     Some(found)
+}
+
+/// sudo's password, without the line's end that editors and `echo` leave in what is encrypted.
+fn sudo_password(section: &Section<'_>, findings: &mut Findings) -> Option<Located<Secret>> {
+    let found = section.secret_text(SUDO_PASSWORD, findings)?;
+    let bytes = found.value.expose();
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() || line.iter().any(|byte| b"\n\r\0".contains(byte)) || std::str::from_utf8(line).is_err() {
+        let message = format!("`{}` is not one line of text", section.path_of(SUDO_PASSWORD));
+        findings.add(found.at, message, "give the password alone, without a line break in it");
+        return None;
+    }
+    Some(Located { at: found.at, value: Secret::new(line) })
 }
 
 /// A path on the operator's machine, as written.

@@ -1,7 +1,8 @@
 //! The Kubernetes version that an inventory pins: its form here, and whether this image has it.
 
-use super::document::{self, Value};
-use super::findings::{Finding, Findings, Located, Place};
+use super::document::Value;
+use super::findings::{Finding, Located, Place};
+use super::texts::{self, Text};
 use super::{Inventory, Mistake};
 
 /// What is wrong with the form, which is `vMAJOR.MINOR.PATCH`.
@@ -28,18 +29,18 @@ fn is_version(text: &str) -> bool {
     text.strip_prefix('v').is_some_and(|numbers| numbers.split('.').count() == 3 && numbers.split('.').all(is_number))
 }
 
-/// The mistake of pinning a version that is not among those that this image installs. `text` is what `inventory` was
-/// parsed from: it has the line.
-pub fn check_version<S: AsRef<str>>(inventory: &Inventory, file: &str, text: &str, available: &[S]) -> Option<Mistake> {
+/// The mistake of pinning a version that is not among those that this image installs. `texts` are what `inventory` was
+/// parsed from: they have the line.
+pub fn check_version<S: AsRef<str>>(inventory: &Inventory, texts: &[Text], available: &[S]) -> Option<Mistake> {
     let version = inventory.version.as_deref()?;
     if available.iter().any(|known| known.as_ref() == version) {
         return None;
     }
     let names: Vec<&str> = available.iter().map(AsRef::as_ref).collect();
     let list = names.join(", ");
-    let at = place(text);
+    let (file, at) = place(texts);
     Some(Mistake {
-        file: file.to_owned(),
+        file,
         line: at.line,
         column: at.column,
         message: format!("this image installs {list}, not {version}"),
@@ -47,10 +48,17 @@ pub fn check_version<S: AsRef<str>>(inventory: &Inventory, file: &str, text: &st
     })
 }
 
-fn place(text: &str) -> Place {
-    let root = document::load(0, text, &mut Findings::default());
-    let Some(Value::Mapping(entries)) = root.map(|root| root.value) else { return Place::WHOLE_FILE };
-    entries.iter().find(|(key, _)| key.value == "version").map_or(Place::WHOLE_FILE, |(_, node)| node.at)
+fn place(texts: &[Text]) -> (String, Place) {
+    let mut findings = texts::findings_of(texts);
+    let root = texts::read(texts, &mut findings).map(|root| root.value);
+    let at = match &root {
+        Some(Value::Mapping(entries)) => {
+            entries.iter().find(|(key, _)| key.value == "version").map(|(_, node)| node.at)
+        }
+        _ => None,
+    };
+    let at = at.unwrap_or(Place::WHOLE_FILE);
+    (findings.origin(at).map(|origin| origin.name.clone()).unwrap_or_default(), at)
 }
 
 #[cfg(test)]
@@ -75,9 +83,10 @@ mod tests {
     #[test]
     fn a_version_that_the_image_lacks_has_its_line() {
         let text = "cluster: ha\n\nversion: v1.30.0\nmasters: {m1: 10.0.0.1}\n";
-        let inventory = super::super::parse("i.yaml", text).unwrap();
-        assert_eq!(check_version(&inventory, "i.yaml", text, &["v1.30.0"]), None);
-        let mistake = check_version(&inventory, "i.yaml", text, &["v1.37.2", "v1.36.4"]).unwrap();
+        let texts = [Text::inventory("i.yaml", text)];
+        let inventory = super::super::parse_with(&texts, &super::super::Closed).unwrap();
+        assert_eq!(check_version(&inventory, &texts, &["v1.30.0"]), None);
+        let mistake = check_version(&inventory, &texts, &["v1.37.2", "v1.36.4"]).unwrap();
         assert_eq!(
             mistake.to_string(),
             "i.yaml:3:10: this image installs v1.37.2, v1.36.4, not v1.30.0\n    fix: run the image `barque:v1.30.0`, or \
@@ -89,6 +98,6 @@ mod tests {
     fn without_a_pinned_version_any_image_will_do() {
         let text = "cluster: ha\nmasters: {m1: 10.0.0.1}\n";
         let inventory = super::super::parse("i.yaml", text).unwrap();
-        assert_eq!(check_version(&inventory, "i.yaml", text, &["v1.37.2"]), None);
+        assert_eq!(check_version(&inventory, &[Text::inventory("i.yaml", text)], &["v1.37.2"]), None);
     }
 }

@@ -161,7 +161,7 @@ fn machine(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, 
             .collect();
         add(
             format!("no interface has its address {}; it has {}", input.host.address, there.join(", ")),
-            format!("correct `address` in line {} of the inventory", input.host.line),
+            format!("correct `address` in {}", input.host.place()),
         );
     }
     if input.host.role == Role::Master && facts.memory < MASTER_MEMORY {

@@ -13,7 +13,7 @@ use super::{Plan, Task};
 use crate::secret::sha256_hex;
 
 /// The format of the file; another one is refused, as is the file of another build.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +25,10 @@ pub struct Saved {
     pub made: String,
     /// For whom: what must be the same again.
     pub origin: Origin,
-    /// The inventory's path, for an `apply` that names none.
-    pub inventory: String,
+    /// What the inventory is read from, in order, for an `apply` that names nothing.
+    pub inventory: Vec<String>,
+    /// What the command line set over it.
+    pub set: Vec<String>,
     /// The cluster's folder, if one was named.
     pub folder: Option<String>,
     /// The hosts that it concerns.
@@ -131,7 +133,8 @@ mod tests {
                 inventory: "i".into(),
                 release: "r".into(),
             },
-            inventory: "i.yaml".into(),
+            inventory: vec!["i.yaml".into()],
+            set: Vec::new(),
             folder: None,
             scope: Scope::default(),
             basis: Basis::default(),

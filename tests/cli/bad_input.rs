@@ -195,7 +195,7 @@ fn config_show_says_where_each_value_is_from() {
     assert_eq!(cluster["from"]["written"]["line"], 1);
     let said = desk.run(&["config", "show", "-i", "i.yaml", "w9"]);
     assert_eq!((said.code, said.out.as_str()), (2, ""));
-    assert!(said.err.contains("i.yaml has no host `w9`"), "{}", said.err);
+    assert!(said.err.contains("the inventory has no host `w9`"), "{}", said.err);
     desk.write("i.yaml", "cluster: A\n");
     assert_eq!(desk.run(&["config", "show", "-i", "i.yaml"]).code, 2);
 }

@@ -12,6 +12,7 @@ mod plans;
 mod proxy;
 mod runs;
 mod schema;
+mod sources;
 mod ssh_config;
 #[path = "../fakes/sshd.rs"]
 mod sshd;

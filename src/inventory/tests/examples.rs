@@ -25,6 +25,7 @@ fn the_example_with_three_masters() {
         key: None,
         known_hosts: None,
         jump: None,
+        sudo_password: None,
     };
     assert_eq!(master.ssh, ssh);
 }
@@ -56,6 +57,7 @@ fn the_example_with_all_fields() {
         key: Some("~/.ssh/w2".into()),
         known_hosts: Some("known_hosts_w2".into()),
         jump: jumps("bastion.example.com,ops@[fd00::7]:2222").ok(),
+        sudo_password: None,
     };
     assert_eq!(w2.ssh, ssh);
     assert_eq!((w2.zone.as_deref(), w2.rack.as_deref()), (Some("z2"), Some("r2")));

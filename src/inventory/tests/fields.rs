@@ -56,7 +56,7 @@ fn what_is_not_an_inventory() {
     assert_eq!(
         mistakes("{}"),
         [
-            "0:0 `cluster` is missing: the cluster's name | add a line such as `cluster: ha`: at most 63 lower-case letters, \
+            "0:0 `cluster` is missing: the cluster's name | add a line such as `cluster: ha`, or `--set cluster=ha`: at most 63 lower-case letters, \
              digits and hyphens",
             "0:0 the cluster has no master | add 1 master for a trial, or 3 for a cluster that survives one",
         ]
@@ -119,7 +119,7 @@ fn unknown_fields_at_every_level() {
         ("ssh: {known_hosts: x}\n", "4:7 unknown field `ssh.known_hosts` | did you mean `known-hosts`?"),
         (
             "ssh: {address: x}\n",
-            "4:7 unknown field `ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump",
+            "4:7 unknown field `ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump, sudo-password",
         ),
         (
             "workers: {w1: {address: 10.0.0.2, ssh: {prot: 1}}}\n",

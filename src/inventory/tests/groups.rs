@@ -117,7 +117,7 @@ fn wrong_groups_have_their_place() {
         ),
         (
             "groups: {gpu: {ssh: {address: x}}}\nworkers: {w1: {address: 10.0.0.2, group: gpu}}\n",
-            "4:22 unknown field `groups.gpu.ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump",
+            "4:22 unknown field `groups.gpu.ssh.address` | remove it, or use one of: user, port, key, known-hosts, jump, sudo-password",
         ),
         (
             "groups: {gpu: {kubelet: {clusterDNS: [x]}}}\nworkers: {w1: {address: 10.0.0.2, group: gpu}}\n",

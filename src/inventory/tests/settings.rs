@@ -1,10 +1,10 @@
 //! `config show`: values are those of the inventory as read, and each knows where it is from.
 
-use super::super::{Closed, From, Setting, Settings, defaults, settings};
+use super::super::{Closed, From, Setting, Settings, Text, defaults, settings};
 use super::MASTERS;
 
 fn of(text: &str) -> Settings {
-    settings("i", text, &Closed).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    settings(&[Text::inventory("i", text)], &Closed).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 fn line(settings: &[Setting], field: &str) -> String {
@@ -90,7 +90,7 @@ fn every_field_that_may_be_left_out_has_its_row_and_every_row_its_field() {
 
 #[test]
 fn mistakes_come_as_from_the_parser() {
-    let found = settings("i", "cluster: A\n", &Closed).unwrap_err();
+    let found = settings(&[Text::inventory("i", "cluster: A\n")], &Closed).unwrap_err();
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
