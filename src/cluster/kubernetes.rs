@@ -9,15 +9,17 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, Pat
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Api;
+use super::{Api, Evicted};
 use crate::facts::ObjectKey;
 use crate::known::names;
 
 /// A client with one kubeconfig.
 pub struct Real {
     client: Client,
+    /// Asks once: kube tries a 429 again by itself, which to an eviction is an answer.
+    once: Client,
 }
 
 impl Real {
@@ -32,7 +34,10 @@ impl Real {
         config.read_timeout = Some(Duration::from_secs(20));
         config.write_timeout = Some(Duration::from_secs(20));
         config.proxy_url = None;
-        Ok(Real { client: Client::try_from(config).context("making an API client")? })
+        let mut once = config.clone();
+        once.default_retry = false;
+        let client = |config| Client::try_from(config).context("making an API client");
+        Ok(Real { client: client(config)?, once: client(once)? })
     }
 
     /// A component on loopback whose certificate nobody signed. No credentials are sent to it.
@@ -55,6 +60,24 @@ impl Real {
         }
     }
 
+    async fn listed(&self, api_version: &str, kind: &str, parameters: &ListParams) -> anyhow::Result<Vec<Value>> {
+        let found = self.resource(api_version, kind, "").list(parameters).await;
+        let items = match found {
+            // The kind's definition is not there yet, so no object of it is.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
+            other => other.with_context(|| format!("listing {kind}"))?.items,
+        };
+        let objects = items.into_iter().map(|mut item| {
+            item.metadata.managed_fields = None;
+            let mut value = serde_json::to_value(item)?;
+            // Items of a list come without their type.
+            value["apiVersion"] = api_version.into();
+            value["kind"] = kind.into();
+            Ok(value)
+        });
+        objects.collect()
+    }
+
     fn of(&self, key: &ObjectKey) -> kube::Api<DynamicObject> {
         self.resource(&key.api_version, &key.kind, &key.namespace)
     }
@@ -75,23 +98,28 @@ impl Api for Real {
     }
 
     async fn list(&self, api_version: &str, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>> {
-        let resource = self.resource(api_version, kind, "");
-        let parameters = ListParams::default().labels(selector);
-        let found = resource.list(&parameters).await;
-        let items = match found {
-            // The kind's definition is not there yet, so no object of it is.
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Vec::new()),
-            other => other.with_context(|| format!("listing {kind}"))?.items,
-        };
-        let objects = items.into_iter().map(|mut item| {
-            item.metadata.managed_fields = None;
-            let mut value = serde_json::to_value(item)?;
-            // Items of a list come without their type.
-            value["apiVersion"] = api_version.into();
-            value["kind"] = kind.into();
-            Ok(value)
+        self.listed(api_version, kind, &ListParams::default().labels(selector)).await
+    }
+
+    async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Value>> {
+        self.listed("v1", "Pod", &ListParams::default().fields(&format!("spec.nodeName={node}"))).await
+    }
+
+    async fn evict(&self, pod: &ObjectKey, uid: &str, dry_run: bool) -> anyhow::Result<Evicted> {
+        // kube's own call has no place for the uid, without which a new pod of the same name would be evicted.
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
         });
-        objects.collect()
+        let query = if dry_run { "?dryRun=All" } else { "" };
+        let path = format!("/api/v1/namespaces/{}/pods/{}/eviction{query}", pod.namespace, pod.name);
+        let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+        match self.once.request_text(request.body(serde_json::to_vec(&eviction)?)?).await {
+            Ok(_) => Ok(Evicted::Done),
+            Err(kube::Error::Api(status)) => Ok(evicted(&status)),
+            Err(error) => Err(error).with_context(|| format!("evicting {pod}")),
+        }
     }
 
     async fn replace(&self, object: &Value) -> anyhow::Result<Value> {
@@ -111,5 +139,40 @@ impl Api for Real {
     async fn text(&self, path: &str) -> anyhow::Result<String> {
         let request = http::Request::get(path).body(Vec::new())?;
         self.client.request_text(request).await.with_context(|| format!("asking {path}"))
+    }
+}
+
+/// What a refusal means. A budget's words are in its causes: the message only says that there is one.
+fn evicted(status: &kube::core::Status) -> Evicted {
+    let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.as_str());
+    let words: Vec<&str> =
+        std::iter::once(status.message.as_str()).chain(causes).filter(|text| !text.is_empty()).collect();
+    let words = words.join(" ");
+    match status.code {
+        404 | 409 => Evicted::Gone,
+        // 504 is the server that could not count the budget down, as others did so at the same time.
+        429 | 503 | 504 => Evicted::Blocked(words),
+        code => Evicted::Refused(format!("{code}: {words}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, message: &str, cause: &str) -> Evicted {
+        let causes = json!([{"reason": "DisruptionBudget", "message": cause}]);
+        let status = json!({"code": code, "message": message, "details": {"causes": causes}});
+        evicted(&serde_json::from_value(status).unwrap())
+    }
+
+    #[test]
+    fn answers_to_an_eviction() {
+        let blocked = answer(429, "Cannot evict pod", "needs 2 healthy pods and has 1 currently");
+        assert_eq!(blocked, Evicted::Blocked("Cannot evict pod needs 2 healthy pods and has 1 currently".into()));
+        assert_eq!(answer(404, "pods \"a\" not found", ""), Evicted::Gone);
+        assert_eq!(answer(409, "the UID in the precondition does not match", ""), Evicted::Gone);
+        let two = "This pod has more than one PodDisruptionBudget";
+        assert!(matches!(answer(500, two, ""), Evicted::Refused(words) if words.starts_with("500: This pod has more")));
     }
 }

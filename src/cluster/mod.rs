@@ -25,12 +25,30 @@ pub trait Api: Send + Sync {
     async fn get(&self, key: &ObjectKey) -> anyhow::Result<Option<Value>>;
     /// All objects of a kind in all namespaces that carry a label selector (empty: all).
     async fn list(&self, api_version: &str, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>>;
+    /// All pods of a node, in all namespaces, finished ones too.
+    async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Value>>;
+    /// Evicts a pod (policy/v1) with its own grace period, if it is still the one with this uid. A dry run goes through
+    /// all of the server's checks and changes nothing.
+    async fn evict(&self, pod: &ObjectKey, uid: &str, dry_run: bool) -> anyhow::Result<Evicted>;
     /// Replaces an object; a stale `resourceVersion` is an error.
     async fn replace(&self, object: &Value) -> anyhow::Result<Value>;
     /// Deletes an object at once; one that is not there is fine.
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()>;
     /// The text below a path such as `/readyz`; an answer other than 2xx is an error with what it said.
     async fn text(&self, path: &str) -> anyhow::Result<String>;
+}
+
+/// What the API server said to an eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evicted {
+    /// It will go, or in a dry run it would.
+    Done,
+    /// There is no such pod any more; one of the same name may be another one.
+    Gone,
+    /// Not now: a disruption budget, or the server's load, forbids it for the moment.
+    Blocked(String),
+    /// The server cannot or may not do it, and says why. Waiting alone does not help.
+    Refused(String),
 }
 
 /// Opens ways to a cluster with credentials that are files on this host.

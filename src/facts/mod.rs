@@ -8,11 +8,14 @@ use serde_json::Value;
 
 use crate::pki::CertificateFacts;
 
+pub mod budgets;
 mod drift;
 mod leftovers;
 pub mod parse;
+pub mod pods;
 pub mod preflight;
 mod present;
+pub mod selector;
 
 pub use drift::{FieldChange, ObjectKey, drift, field_changes, managed_part};
 pub use leftovers::{INSTALLERS, foreign_manifest};

@@ -26,6 +26,10 @@ pub const ADMIN_GROUP: &str = "barque:cluster-admins";
 pub const OWNED_LABELS_ANNOTATION: &str = "barque.io/labels";
 /// Annotation on a Node: taints that barque set there.
 pub const OWNED_TAINTS_ANNOTATION: &str = "barque.io/taints";
+/// Annotation on a Node: barque cordoned it, and so may uncordon it. Its value is the release that did.
+pub const CORDONED_ANNOTATION: &str = "barque.io/cordoned";
+/// Taint with which the cluster keeps new pods off a cordoned node.
+pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 /// Label of a node's failure domain.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Label of a node's rack.

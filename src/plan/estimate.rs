@@ -19,7 +19,7 @@ pub struct Measured {
 
 /// Milliseconds of a step where nothing was measured. Most are means of a lab of three masters and two workers that share
 /// two cores, 2026-11-22; machines of their own are faster, so these are on the long side. Those of swap, workloads, the
-/// service's name and the probe pod are estimates.
+/// service's name, the probe pod and drains are estimates.
 fn usual(step: &Step) -> u64 {
     match step {
         Step::PrepareKernel(_) => 10,
@@ -40,6 +40,9 @@ fn usual(step: &Step) -> u64 {
         Step::AwaitWorkloads(_) => 6_500,
         Step::AwaitServiceName(_) => 1_000,
         Step::RunProbePod(_) => 5_000,
+        Step::CordonNode(_) | Step::UncordonNode(_) => 50,
+        // One default grace period, which most pods do not use up.
+        Step::DrainNode(_) => 30_000,
     }
 }
 

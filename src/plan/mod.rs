@@ -90,6 +90,9 @@ impl Plan {
             .filter_map(|task| match &task.step {
                 Step::ApplyObjects(_) => None,
                 Step::UpdateNode(step) => Some(step.node.as_str()),
+                Step::CordonNode(step) => Some(step.node.as_str()),
+                Step::DrainNode(step) => Some(step.node.as_str()),
+                Step::UncordonNode(step) => Some(step.node.as_str()),
                 _ if task.phase == Phase::Verify => None,
                 _ => Some(task.host.as_str()),
             })

@@ -13,6 +13,8 @@ mod await_etcd;
 mod await_node;
 mod await_service_name;
 mod await_workloads;
+mod cordon_node;
+mod drain_node;
 mod fetch_layers;
 mod import_image;
 mod issue_certificates;
@@ -25,6 +27,7 @@ mod set_swap;
 mod start_unit;
 mod static_pod;
 mod turn;
+mod uncordon_node;
 mod unpack_release;
 mod update_node;
 mod wait;
@@ -36,6 +39,8 @@ pub use await_etcd::AwaitEtcd;
 pub use await_node::{AwaitNode, readiness};
 pub use await_service_name::AwaitServiceName;
 pub use await_workloads::{AwaitWorkloads, Workload, shortfall};
+pub use cordon_node::CordonNode;
+pub use drain_node::DrainNode;
 pub use fetch_layers::FetchLayers;
 pub use import_image::ImportImage;
 pub use issue_certificates::IssueCertificates;
@@ -47,6 +52,7 @@ pub use run_probe_pod::RunProbePod;
 pub use set_swap::SetSwap;
 pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
 pub use turn::RECORD as TURN_RECORD;
+pub use uncordon_node::UncordonNode;
 pub use unpack_release::UnpackRelease;
 pub use update_node::{UpdateNode, same_taint, taint_text};
 pub use write_files::{Content, FileSpec, WriteFiles};
@@ -90,7 +96,8 @@ macro_rules! each_step {
                 match self { $(Step::$name(step) => step.logs(),)* }
             }
 
-            /// It changes nothing itself, so it may be given up at any moment.
+            /// It may be given up at any moment: it changes nothing itself, or, as a drain, nothing that the next one
+            /// does not take up.
             pub fn is_wait(&self) -> bool {
                 matches!(
                     self,
@@ -99,6 +106,7 @@ macro_rules! each_step {
                         | Step::AwaitNode(_)
                         | Step::AwaitWorkloads(_)
                         | Step::AwaitServiceName(_)
+                        | Step::DrainNode(_)
                 )
             }
 
@@ -129,6 +137,9 @@ each_step!(
     AwaitWorkloads = "await-workloads",
     AwaitServiceName = "await-service-name",
     RunProbePod = "run-probe-pod",
+    CordonNode = "cordon-node",
+    DrainNode = "drain-node",
+    UncordonNode = "uncordon-node",
 );
 
 /// Changed if `changed`.

@@ -13,7 +13,22 @@ use super::machine::Machine;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks until the answer is `Ok`; an `Err` is the reason why not yet. Past `limit` the last reason is the error.
-pub async fn until<T, F, A>(machine: &Machine<'_>, what: &str, limit: Duration, mut ask: F) -> anyhow::Result<T>
+pub async fn until<T, F, A>(machine: &Machine<'_>, what: &str, limit: Duration, ask: F) -> anyhow::Result<T>
+where
+    F: FnMut() -> A,
+    A: Future<Output = anyhow::Result<T>>,
+{
+    until_every(PAUSE, machine, what, limit, ask).await
+}
+
+/// The same, for what is not to be asked that often.
+pub async fn until_every<T, F, A>(
+    pause: Duration,
+    machine: &Machine<'_>,
+    what: &str,
+    limit: Duration,
+    mut ask: F,
+) -> anyhow::Result<T>
 where
     F: FnMut() -> A,
     A: Future<Output = anyhow::Result<T>>,
@@ -26,13 +41,13 @@ where
             Ok(Err(reason)) => format!("{reason:#}"),
             Err(_) => "no answer".to_string(),
         };
-        if Instant::now() + PAUSE >= deadline {
+        if Instant::now() + pause >= deadline {
             bail!("waited {} s for {what}: {reason}", limit.as_secs());
         }
         if reason != told {
             machine.operator.progress(&reason, 0, 0).await;
             told = reason;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Whole runs without a machine: the real engine, agent and steps on temporary folders, with fake programs and a fake
 //! API server. What must come out of each is a plan that is empty.
 
+mod drain;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod faults;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
-use barque::cluster::{Access, Api, Member};
+use barque::cluster::{Access, Api, Evicted, Member};
 use barque::facts::ObjectKey;
 use barque::pki;
 use serde_json::{Value, json};
@@ -116,6 +116,14 @@ impl Api for Client {
         Ok(all.into_iter().filter(|object| object["apiVersion"] == api_version && carries(object)).collect())
     }
 
+    async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Value>> {
+        self.ask(None, |state| Ok(state.pods_on(node)))
+    }
+
+    async fn evict(&self, pod: &ObjectKey, uid: &str, dry_run: bool) -> anyhow::Result<Evicted> {
+        self.ask(None, |state| Ok(state.evict(pod, uid, dry_run)))
+    }
+
     async fn replace(&self, object: &Value) -> anyhow::Result<Value> {
         self.ask(None, |state| state.objects.replace(object))
     }
@@ -131,6 +139,7 @@ impl Api for Client {
         match path {
             "/readyz" | "/readyz/etcd" => self.ask(None, |_| Ok("ok".to_string())),
             "/version" => self.ask(None, |state| Ok(json!({"gitVersion": state.version}).to_string())),
+            "/metrics" => self.ask(None, |state| Ok(state.metrics.get(&self.host).cloned().unwrap_or_default())),
             other => bail!("404: {other}"),
         }
     }

@@ -7,5 +7,6 @@ pub mod access;
 pub mod image;
 pub mod machine;
 pub mod objects;
+pub mod pods;
 pub mod runner;
 pub mod world;

@@ -79,6 +79,11 @@ impl Objects {
         }
     }
 
+    /// What a controller does: writes an object, whatever was there.
+    pub fn put(&mut self, object: Value) {
+        self.keep(ObjectKey::of(&object), object);
+    }
+
     /// Keeps an object; one that is as before keeps its version too.
     fn keep(&mut self, key: ObjectKey, mut object: Value) -> Value {
         let before = self.kept.get(&key);
@@ -90,7 +95,12 @@ impl Objects {
         let same_spec = before.is_some_and(|before| before["spec"] == object["spec"]);
         object["metadata"]["generation"] = (if same_spec { generation } else { generation + 1 }).into();
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
-        object["metadata"]["uid"] = format!("uid of {key}").into();
+        object["metadata"]["uid"] = match before {
+            Some(before) => before["metadata"]["uid"].clone(),
+            // A later pod of the same name is another one.
+            None if key.kind == "Pod" => format!("uid {} of {key}", self.version).into(),
+            None => format!("uid of {key}").into(),
+        };
         self.kept.insert(key, object.clone());
         object
     }

@@ -31,6 +31,12 @@ pub struct State {
     pub version: String,
     /// Nothing follows at once: a thousand machines are too many to look at after every command. `World::follow` does.
     pub is_slow: bool,
+    /// Names of the pods that were evicted, in their order.
+    pub evictions: Vec<String>,
+    /// Pods that controllers have started so far.
+    pub started: u64,
+    /// What `/metrics` of each master's API server says.
+    pub metrics: BTreeMap<String, String>,
     services: ipnet::IpNet,
     domain: String,
     /// How often leases were looked at: whoever holds one renews it in between.
@@ -47,6 +53,9 @@ impl World {
             objects: Objects::default(),
             version: version.to_string(),
             is_slow: false,
+            evictions: Vec::new(),
+            started: 0,
+            metrics: BTreeMap::new(),
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
             renewals: 0,
@@ -215,6 +224,7 @@ impl State {
             };
             self.objects.set_status(&key, status);
         }
+        self.settle_pods();
     }
 
     /// What kubelet does: registers its node, and reports it ready when the pod network is there.
