@@ -8,6 +8,7 @@ mod collect_cluster;
 mod contents;
 mod examine;
 mod examiner;
+mod forecast;
 mod lock;
 mod logs;
 mod process;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::lock::Holder;
 use crate::event::Outcome;
+use crate::facts::api_use::ApiUse;
+use crate::facts::forecast::{Forecast, Order};
 use crate::facts::preflight::{Link, Listen, Preflight, Probe, Questions, SyncTimes};
 use crate::facts::{ClusterFacts, HostFacts, Present};
 use crate::pki::CertificateSpec;
@@ -43,6 +45,10 @@ pub(super) enum Request {
     Probe(Probe),
     /// Report what is in these files.
     Read(Vec<String>),
+    /// Report what a drain of nodes would meet; evictions are dry runs.
+    Forecast(Order),
+    /// Report which deprecated APIs were asked of this master.
+    ApiUse,
     /// Take the cluster's lock on this master and hold it until the channel ends.
     Lock(Holder),
     /// Who holds the cluster's lock?
@@ -83,6 +89,10 @@ pub(super) enum Reply {
     Probed(BTreeMap<String, Link>),
     /// Files' contents, by path.
     Contents(BTreeMap<String, Present>),
+    /// Answer to `Request::Forecast`.
+    Forecast(Box<Forecast>),
+    /// Answer to `Request::ApiUse`.
+    ApiUse(Box<ApiUse>),
     /// The lock's holder, if that is somebody else than who asked.
     Locked(Option<Holder>),
     /// The history, a line each run.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 
 use super::protocol::{Reply, Request, decode, encode, is_alive, is_lock};
-use super::{SILENCE, collect, collect_cluster, contents, examine, lock, logs};
+use super::{SILENCE, collect, collect_cluster, contents, examine, forecast, lock, logs};
 use crate::cluster::Access;
 use crate::event::Outcome;
 use crate::known::paths;
@@ -98,6 +98,10 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
             Request::Listen(listen) => answer(listeners.open(&listen).await.map(Reply::Listening)),
             Request::Probe(probe) => answer(examine::probe(&machine, &probe).await.map(Reply::Probed)),
             Request::Read(paths) => Reply::Contents(contents::read(&machine, &paths)),
+            Request::Forecast(order) => {
+                answer(forecast::forecast(&machine, &order).await.map(|found| Reply::Forecast(Box::new(found))))
+            }
+            Request::ApiUse => answer(forecast::api_use(&machine).await.map(|found| Reply::ApiUse(Box::new(found)))),
             Request::Lock(holder) => match lock::take(&machine, holder).await {
                 Ok(Ok(taken)) => {
                     held = Some(taken);

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use super::lock::{Holder, PULSE};
 use super::protocol::{Look, Reply, Request, decode, encode};
 use crate::event::Outcome;
+use crate::facts::api_use::ApiUse;
+use crate::facts::forecast::{Forecast, Order};
 use crate::facts::{ClusterFacts, HostFacts, Present};
 use crate::host::Connection;
 use crate::pki::CertificateSpec;
@@ -96,6 +98,26 @@ impl Session {
         match self.receive().await? {
             Reply::Contents(contents) => Ok(contents),
             _ => bail!("the agent answered something else than files"),
+        }
+    }
+
+    /// What draining nodes would meet, as this master's API server sees it.
+    pub async fn forecast(&mut self, order: &Order) -> anyhow::Result<Forecast> {
+        self.send(&Request::Forecast(order.clone())).await?;
+        match self.receive().await? {
+            Reply::Forecast(forecast) => Ok(*forecast),
+            Reply::Failed { error, .. } => bail!("{error}"),
+            _ => bail!("the agent answered something else than a forecast"),
+        }
+    }
+
+    /// Deprecated APIs that were asked of this master.
+    pub async fn api_use(&mut self) -> anyhow::Result<ApiUse> {
+        self.send(&Request::ApiUse).await?;
+        match self.receive().await? {
+            Reply::ApiUse(found) => Ok(*found),
+            Reply::Failed { error, .. } => bail!("{error}"),
+            _ => bail!("the agent answered something else than the use of APIs"),
         }
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod examine;
 mod fleet;
+mod forecast;
 mod lane;
 mod lock;
 mod phase_times;

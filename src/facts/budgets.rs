@@ -166,9 +166,11 @@ mod tests {
     fn the_obstacle_is_named_by_the_budgets() {
         let blocked = budget(json!({"maxUnavailable": 1}), 0, 1, 2, 3);
         let open = budget(json!({"maxUnavailable": 1}), 1, 3, 2, 3);
-        assert!(obstacle(&[blocked.clone()], &pod("web"), "429").0.starts_with("PDB web/frontend allows 0"));
+        assert!(
+            obstacle(std::slice::from_ref(&blocked), &pod("web"), "429").0.starts_with("PDB web/frontend allows 0")
+        );
         assert_eq!(obstacle(&[open], &pod("web"), "429").0, "429");
-        assert_eq!(obstacle(&[blocked.clone()], &pod("db"), "403").0, "403");
+        assert_eq!(obstacle(std::slice::from_ref(&blocked), &pod("db"), "403").0, "403");
         let two = obstacle(&[blocked.clone(), blocked], &pod("web"), "500").0;
         assert!(two.starts_with("PDBs web/frontend and web/frontend both cover it"), "{two}");
     }

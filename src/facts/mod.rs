@@ -8,10 +8,13 @@ use serde_json::Value;
 
 use crate::pki::CertificateFacts;
 
+pub mod api_use;
 pub mod budgets;
 mod drift;
+pub mod forecast;
 mod leftovers;
 pub mod parse;
+pub mod placement;
 pub mod pods;
 pub mod preflight;
 mod present;

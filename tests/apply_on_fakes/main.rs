@@ -5,6 +5,7 @@ mod drain;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod faults;
+mod forecast;
 mod killed;
 mod locks;
 mod operator;

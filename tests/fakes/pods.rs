@@ -59,7 +59,13 @@ impl State {
 
     /// A look at a node's pods, as kubelet and all others have it. Time passes by looks.
     pub fn pods_on(&mut self, node: &str) -> Vec<Value> {
-        let there = |state: &State| state.pods().into_iter().filter(|pod| pod["spec"]["nodeName"] == node).collect();
+        let there = |state: &State| {
+            state
+                .pods()
+                .into_iter()
+                .filter(|pod| pod["spec"]["nodeName"].as_str().unwrap_or_default() == node)
+                .collect()
+        };
         let pods: Vec<Value> = there(self);
         for mut pod in pods.into_iter().filter(is_ending) {
             let annotations = &mut pod["metadata"]["annotations"];
