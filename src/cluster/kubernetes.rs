@@ -116,7 +116,12 @@ impl Api for Real {
         let path = format!("/api/v1/namespaces/{}/pods/{}/eviction{query}", pod.namespace, pod.name);
         let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
         match self.once.request_text(request.body(serde_json::to_vec(&eviction)?)?).await {
-            Ok(_) => Ok(Evicted::Done),
+            // To a pod with two budgets the server says 201 Created, and the failure is in the text.
+            Ok(text) => match serde_json::from_str::<kube::core::Status>(&text) {
+                Ok(status) if status.is_failure() => Ok(evicted(&status)),
+                Ok(_) => Ok(Evicted::Done),
+                Err(error) => Err(error).with_context(|| format!("evicting {pod}: reading the answer {text:?}")),
+            },
             Err(kube::Error::Api(status)) => Ok(evicted(&status)),
             Err(error) => Err(error).with_context(|| format!("evicting {pod}")),
         }
@@ -149,9 +154,10 @@ fn evicted(status: &kube::core::Status) -> Evicted {
         std::iter::once(status.message.as_str()).chain(causes).filter(|text| !text.is_empty()).collect();
     let words = words.join(" ");
     match status.code {
-        404 | 409 => Evicted::Gone,
-        // 504 is the server that could not count the budget down, as others did so at the same time.
-        429 | 503 | 504 => Evicted::Blocked(words),
+        404 => Evicted::Gone,
+        409 if words.contains("UID") => Evicted::Gone,
+        // 409 is a pod that changed meanwhile, 504 the server that could not count the budget down, as others did so at the same time.
+        409 | 429 | 503 | 504 => Evicted::Blocked(words),
         code => Evicted::Refused(format!("{code}: {words}")),
     }
 }
@@ -159,6 +165,7 @@ fn evicted(status: &kube::core::Status) -> Evicted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn answer(code: u16, message: &str, cause: &str) -> Evicted {
         let causes = json!([{"reason": "DisruptionBudget", "message": cause}]);
@@ -172,7 +179,71 @@ mod tests {
         assert_eq!(blocked, Evicted::Blocked("Cannot evict pod needs 2 healthy pods and has 1 currently".into()));
         assert_eq!(answer(404, "pods \"a\" not found", ""), Evicted::Gone);
         assert_eq!(answer(409, "the UID in the precondition does not match", ""), Evicted::Gone);
+        let changed = answer(409, "the ResourceVersion in the precondition (1) does not match", "");
+        assert!(matches!(changed, Evicted::Blocked(_)));
         let two = "This pod has more than one PodDisruptionBudget";
         assert!(matches!(answer(500, two, ""), Evicted::Refused(words) if words.starts_with("500: This pod has more")));
+    }
+
+    /// Serves one answer to each connection; what was asked comes back.
+    async fn server(
+        status: &'static str,
+        body: String,
+    ) -> (Real, tokio::sync::mpsc::Receiver<String>, tempfile::TempDir) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, asked) = tokio::sync::mpsc::channel(8);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 0\r\n");
+                let rest = format!("connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all((head + &rest).as_bytes()).await.unwrap();
+                sender.send(String::from_utf8(request).unwrap()).await.unwrap();
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}], "users": [{"name": "c", "user": {}}]});
+        let path = folder.path().join("config");
+        fs_err::write(&path, config.to_string()).unwrap();
+        (Real::connect(&path).await.unwrap(), asked, folder)
+    }
+
+    fn pod() -> ObjectKey {
+        ObjectKey { api_version: "v1".into(), kind: "Pod".into(), namespace: "web".into(), name: "a".into() }
+    }
+
+    fn status(status: &str, code: u16) -> String {
+        json!({"kind": "Status", "apiVersion": "v1", "status": status, "message": "oh", "code": code}).to_string()
+    }
+
+    #[tokio::test]
+    async fn an_eviction_names_the_pod_s_uid_and_a_dry_run_says_so() {
+        let (api, mut asked, _folder) = server("201 Created", status("Success", 201)).await;
+        assert_eq!(api.evict(&pod(), "u1", true).await.unwrap(), Evicted::Done);
+        let request = asked.recv().await.unwrap();
+        assert!(request.starts_with("POST /api/v1/namespaces/web/pods/a/eviction?dryRun=All HTTP/1.1"), "{request}");
+        assert!(request.contains(r#""preconditions":{"uid":"u1"}"#), "{request}");
+        assert_eq!(api.evict(&pod(), "u1", false).await.unwrap(), Evicted::Done);
+        assert!(asked.recv().await.unwrap().starts_with("POST /api/v1/namespaces/web/pods/a/eviction HTTP/1.1"));
+    }
+
+    #[tokio::test]
+    async fn a_budget_s_no_is_an_answer_and_not_asked_again() {
+        let (api, mut asked, _folder) = server("429 Too Many Requests", status("Failure", 429)).await;
+        assert_eq!(api.evict(&pod(), "u1", false).await.unwrap(), Evicted::Blocked("oh".into()));
+        asked.recv().await.unwrap();
+        assert!(asked.try_recv().is_err(), "it was asked again");
+    }
+
+    #[tokio::test]
+    async fn a_failure_inside_of_201_is_a_failure() {
+        let (api, _asked, _folder) = server("201 Created", status("Failure", 500)).await;
+        assert_eq!(api.evict(&pod(), "u1", false).await.unwrap(), Evicted::Refused("500: oh".into()));
     }
 }

@@ -65,7 +65,8 @@ impl Ledger {
     pub(super) fn record(&mut self, pod: &PodFacts, answer: Evicted, budgets: &[Budget]) {
         let tried = self.tries.entry(pod.uid.clone()).or_default();
         match answer {
-            Evicted::Gone => self.left.retain(|left| left.uid != pod.uid),
+            // The next look at the node tells: another pod of its name may be there by now.
+            Evicted::Gone => tried.why = "went by itself".to_string(),
             Evicted::Done => {
                 tried.is_told = true;
                 tried.why = "told to end".to_string();
@@ -186,6 +187,17 @@ mod tests {
         assert_eq!(ledger.left().unwrap(), "1 pod is left: web/a: ends within its 30 s of grace");
         assert!(look(&mut ledger, &[]).is_empty());
         assert!(ledger.left().is_none() && ledger.has_evicted() && ledger.overdue("w1", 1).is_none());
+    }
+
+    #[test]
+    fn who_went_by_itself_is_looked_for_once_more() {
+        let mut ledger = Ledger::default();
+        look(&mut ledger, &[pod("a")]);
+        ledger.record(&pod("a"), Evicted::Gone, &[]);
+        assert_eq!(ledger.left().unwrap(), "1 pod is left: web/a: went by itself");
+        assert_eq!(look(&mut ledger, &[pod("a")]), ["a"], "it is there after all");
+        look(&mut ledger, &[]);
+        assert!(ledger.left().is_none() && !ledger.has_evicted());
     }
 
     #[test]
