@@ -13,7 +13,7 @@ mod dns;
 mod etcd;
 mod kubernetes;
 
-pub use etcd::{Member, Real as RealEtcd};
+pub use etcd::{Member, MemberStatus, Real as RealEtcd};
 pub use kubernetes::Real as RealApi;
 
 /// What barque asks of an API server.
@@ -51,6 +51,19 @@ pub enum Evicted {
     Refused(String),
 }
 
+/// What barque asks of one member of etcd.
+#[async_trait]
+pub trait Etcd: Send + Sync {
+    /// All members, as this one lists them.
+    async fn members(&self) -> anyhow::Result<Vec<Member>>;
+    /// What it says of itself. It answers without a quorum too.
+    async fn status(&self) -> anyhow::Result<MemberStatus>;
+    /// Reads something linearizably: it ends well only if this member hears from a quorum.
+    async fn read(&self) -> anyhow::Result<()>;
+    /// Makes a member the leader; only the present leader does that.
+    async fn move_leader(&self, to: u64) -> anyhow::Result<()>;
+}
+
 /// Opens ways to a cluster with credentials that are files on this host.
 #[async_trait]
 pub trait Access: Send + Sync {
@@ -62,6 +75,8 @@ pub trait Access: Send + Sync {
     async fn health(&self, port: u16) -> anyhow::Result<()>;
     /// Which local proxy serves on this host: the name of its pod.
     async fn identity(&self, port: u16) -> anyhow::Result<String>;
+    /// The member of etcd at an address, or the one on this host; `pki` is the folder with the certificates.
+    async fn etcd(&self, pki: &Path, address: Option<IpAddr>) -> anyhow::Result<Box<dyn Etcd>>;
     /// The A record of a name, as this DNS server has it; the caller sets a limit to the wait.
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr>;
 }
@@ -76,7 +91,11 @@ impl Access for RealAccess {
     }
 
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
-        RealEtcd::members(pki).await
+        etcd::led_members(&RealEtcd::connect(pki, None).await?).await
+    }
+
+    async fn etcd(&self, pki: &Path, address: Option<IpAddr>) -> anyhow::Result<Box<dyn Etcd>> {
+        Ok(Box::new(RealEtcd::connect(pki, address).await?))
     }
 
     async fn health(&self, port: u16) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ pub mod api_use;
 pub mod budgets;
 mod drift;
 pub mod forecast;
+mod etcd;
 mod leftovers;
 pub mod parse;
 pub mod placement;
@@ -21,6 +22,7 @@ mod present;
 pub mod selector;
 
 pub use drift::{FieldChange, ObjectKey, drift, field_changes, managed_part};
+pub use etcd::EtcdFacts;
 pub use leftovers::{INSTALLERS, foreign_manifest};
 pub use present::Present;
 
@@ -150,6 +152,9 @@ pub struct ClusterFacts {
     pub objects: BTreeMap<ObjectKey, Value>,
     /// etcd's members: name (empty before its first start) and peer URLs.
     pub members: BTreeMap<String, Vec<String>>,
+    /// Each member that has started once, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etcd: BTreeMap<String, EtcdFacts>,
 }
 
 /// A node as the API has it.

@@ -1,7 +1,8 @@
 //! Every observed fact that a plan depends on: what a saved plan is bound to.
 //!
 //! Facts that change by themselves and decide nothing are left out: clocks, free space, what others write into objects,
-//! and readiness, which decides only what is waited for.
+//! readiness, which decides only what is waited for, and what etcd's members say of themselves: who leads, and how large
+//! their files are.
 
 use std::collections::{BTreeMap, BTreeSet};
 

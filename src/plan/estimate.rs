@@ -19,7 +19,7 @@ pub struct Measured {
 
 /// Milliseconds of a step where nothing was measured. Most are means of a lab of three masters and two workers that share
 /// two cores, 2026-11-22; machines of their own are faster, so these are on the long side. Those of swap, workloads, the
-/// service's name, the probe pod and drains are estimates.
+/// service's name, the probe pod, drains, and of etcd but for its first start are estimates.
 fn usual(step: &Step) -> u64 {
     match step {
         Step::PrepareKernel(_) => 10,
@@ -31,6 +31,8 @@ fn usual(step: &Step) -> u64 {
         Step::ImportImage(_) => 6_900,
         Step::IssueCertificates(_) => 50,
         Step::AwaitEtcd(_) => 3_900,
+        Step::AwaitEtcdCaughtUp(_) => 1_000,
+        Step::MoveEtcdLeader(_) => 500,
         Step::AwaitApiServer(_) => 3_700,
         Step::ApplyObjects(_) => 1_700,
         Step::RollControlPlane(_) => 25_000,

@@ -10,15 +10,18 @@ use crate::event::Outcome;
 mod apply_objects;
 mod await_api_server;
 mod await_etcd;
+mod await_etcd_caught_up;
 mod await_node;
 mod await_service_name;
 mod await_workloads;
 mod cordon_node;
 mod drain_node;
+mod etcd_members;
 mod fetch_layers;
 mod import_image;
 mod issue_certificates;
 mod machine;
+mod move_etcd_leader;
 mod prepare_kernel;
 mod roll_control_plane;
 mod roll_node;
@@ -36,6 +39,7 @@ mod write_files;
 pub use apply_objects::ApplyObjects;
 pub use await_api_server::AwaitApiServer;
 pub use await_etcd::AwaitEtcd;
+pub use await_etcd_caught_up::AwaitEtcdCaughtUp;
 pub use await_node::{AwaitNode, readiness};
 pub use await_service_name::AwaitServiceName;
 pub use await_workloads::{AwaitWorkloads, Workload, shortfall};
@@ -45,6 +49,7 @@ pub use fetch_layers::FetchLayers;
 pub use import_image::ImportImage;
 pub use issue_certificates::IssueCertificates;
 pub use machine::{Answer, Input, Machine, Operator, Runner, Signed, last_lines};
+pub use move_etcd_leader::MoveEtcdLeader;
 pub use prepare_kernel::PrepareKernel;
 pub use roll_control_plane::{CONTROL_PLANE, RollControlPlane};
 pub use roll_node::{NODE, RollNode};
@@ -102,6 +107,7 @@ macro_rules! each_step {
                 matches!(
                     self,
                     Step::AwaitEtcd(_)
+                        | Step::AwaitEtcdCaughtUp(_)
                         | Step::AwaitApiServer(_)
                         | Step::AwaitNode(_)
                         | Step::AwaitWorkloads(_)
@@ -128,6 +134,8 @@ each_step!(
     ImportImage = "import-image",
     IssueCertificates = "issue-certificates",
     AwaitEtcd = "await-etcd",
+    AwaitEtcdCaughtUp = "await-etcd-caught-up",
+    MoveEtcdLeader = "move-etcd-leader",
     AwaitApiServer = "await-api-server",
     ApplyObjects = "apply-objects",
     RollControlPlane = "roll-control-plane",

@@ -2,6 +2,7 @@
 //! API server. What must come out of each is a plan that is empty.
 
 mod drain;
+mod etcd;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod faults;

@@ -96,7 +96,11 @@ fn from_bare_machines_to_a_cluster_and_back_in_sync() {
     let said = desk.run(&["apply", "-i", "i.yaml"]);
     assert_eq!(said.code, 0, "with nothing to do there is nothing to ask: {said:#?}");
     let said = desk.run(&["status", "-i", "i.yaml"]);
-    assert!(said.out.contains("in sync with the inventory") && said.out.contains("etcd: m1, m2, m3"), "{}", said.out);
+    assert!(
+        said.out.contains("in sync with the inventory") && said.out.contains("etcd m3: 3.7.3, 21.0 MB"),
+        "{}",
+        said.out
+    );
 
     world.with("w1", |machine| fs_err::write(machine.path("/etc/containerd/config.toml"), "edited\n").unwrap());
     let said = desk.run(&["plan", "--output", "json", "-i", "i.yaml"]);

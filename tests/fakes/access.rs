@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
-use barque::cluster::{Access, Api, Evicted, Member};
+use barque::cluster::{Access, Api, Etcd, Evicted, Member, MemberStatus};
 use barque::facts::ObjectKey;
 use barque::pki;
 use serde_json::{Value, json};
@@ -55,9 +55,59 @@ impl Access for Doors {
         self.world.with(&self.host, |machine| machine.serving_proxy().context("connection refused"))
     }
 
+    async fn etcd(&self, pki: &Path, address: Option<IpAddr>) -> anyhow::Result<Box<dyn Etcd>> {
+        fs_err::read(pki.join("apiserver-etcd-client.crt"))?;
+        let host = match address {
+            None => self.host.clone(),
+            Some(address) => self.world.look(|state| state.host_at(address))?,
+        };
+        Ok(Box::new(OneMember { world: self.world.clone(), host }))
+    }
+
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
         self.world.settle();
         self.world.look(|state| state.resolve(&self.host, server, name))
+    }
+}
+
+/// One member of etcd.
+struct OneMember {
+    world: World,
+    host: String,
+}
+
+impl OneMember {
+    fn ask<T>(&self, act: impl FnOnce(&mut State) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.world.settle();
+        self.world.look(|state| {
+            ensure!(state.etcd_runs(&self.host), "connecting to etcd on {}: connection refused", self.host);
+            act(state)
+        })
+    }
+}
+
+#[async_trait]
+impl Etcd for OneMember {
+    async fn members(&self) -> anyhow::Result<Vec<Member>> {
+        self.ask(|state| {
+            ensure!(state.has_leader(), "etcdserver: no leader");
+            Ok(state.members())
+        })
+    }
+
+    async fn status(&self) -> anyhow::Result<MemberStatus> {
+        self.ask(|state| Ok(state.member_status(&self.host)))
+    }
+
+    async fn read(&self) -> anyhow::Result<()> {
+        self.ask(|state| {
+            ensure!(state.has_leader(), "etcdserver: request timed out");
+            Ok(())
+        })
+    }
+
+    async fn move_leader(&self, to: u64) -> anyhow::Result<()> {
+        self.ask(|state| state.move_leader(&self.host, to))
     }
 }
 

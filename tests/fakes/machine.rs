@@ -40,6 +40,10 @@ pub struct Machine {
     pub is_stuck: bool,
     /// Pods of this image do not come up.
     pub broken_image: Option<String>,
+    /// Entries that its member of etcd lacks.
+    pub etcd_lag: u64,
+    /// What its member of etcd complains about.
+    pub etcd_alarm: Option<String>,
     /// The journal of every unit.
     pub journal: String,
     pub socket: Option<UnixListener>,
@@ -83,6 +87,8 @@ impl Machine {
             fault: None,
             is_stuck: false,
             broken_image: None,
+            etcd_lag: 0,
+            etcd_alarm: None,
             journal: String::new(),
             socket: None,
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail, ensure};
 use barque::agent::{Edges, serve};
-use barque::cluster::Member;
+use barque::cluster::{Member, MemberStatus};
 use barque::facts::{ObjectKey, parse};
 use barque::inventory::{Inventory, Role};
 use barque::pki::table::service_ip;
@@ -37,11 +37,18 @@ pub struct State {
     pub started: u64,
     /// What `/metrics` of each master's API server says.
     pub metrics: BTreeMap<String, String>,
+    /// The master whose member of etcd leads, until it stops.
+    pub leader: Option<String>,
+    /// Moves of leadership that were asked for.
+    pub moves: usize,
     services: ipnet::IpNet,
     domain: String,
     /// How often leases were looked at: whoever holds one renews it in between.
     renewals: u64,
 }
+
+/// What is committed in etcd; nothing depends on the number.
+const COMMITTED: u64 = 1000;
 
 impl World {
     /// A bare machine for each host of the inventory, each in a folder of its own below `folder`.
@@ -56,6 +63,8 @@ impl World {
             evictions: Vec::new(),
             started: 0,
             metrics: BTreeMap::new(),
+            leader: None,
+            moves: 0,
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
             renewals: 0,
@@ -134,12 +143,65 @@ impl State {
 
     /// The members that have started, as they know themselves, and the others without a name.
     pub fn members(&self) -> Vec<Member> {
-        let member = |machine: &Machine| Member {
-            name: if machine.path("/var/lib/etcd/member").exists() { machine.name.clone() } else { String::new() },
-            peer_urls: vec![format!("https://{}:2380", machine.address)],
-            learner: false,
+        let member = |machine: &Machine| {
+            let started = machine.path("/var/lib/etcd/member").exists();
+            Member {
+                id: self.member_id(&machine.name),
+                name: if started { machine.name.clone() } else { String::new() },
+                peer_urls: vec![format!("https://{}:2380", machine.address)],
+                client_urls: started.then(|| format!("https://{}:2379", machine.address)).into_iter().collect(),
+                learner: false,
+            }
         };
         self.masters().map(member).collect()
+    }
+
+    pub fn host_at(&self, address: IpAddr) -> anyhow::Result<String> {
+        let found = self.machines.values().find(|machine| machine.address == address.to_string());
+        Ok(found.with_context(|| format!("{address} is nowhere"))?.name.clone())
+    }
+
+    pub fn member_id(&self, host: &str) -> u64 {
+        self.masters().position(|machine| machine.name == host).map_or(0, |position| position as u64 + 1)
+    }
+
+    /// Elects somebody if the leader is gone.
+    fn elect(&mut self) {
+        if !self.has_leader() {
+            self.leader = None;
+        } else if !self.leader.as_ref().is_some_and(|leader| self.etcd_runs(leader)) {
+            let first = self.masters().find(|machine| machine.runs("etcd")).map(|machine| machine.name.clone());
+            self.leader = first;
+        }
+    }
+
+    pub fn member_status(&mut self, host: &str) -> MemberStatus {
+        self.elect();
+        let leader = self.leader.as_ref().map_or(0, |leader| self.member_id(leader));
+        let machine = &self.machines[host];
+        MemberStatus {
+            id: self.member_id(host),
+            leader,
+            term: 2,
+            committed: COMMITTED,
+            applied: COMMITTED - machine.etcd_lag,
+            db_size: 20 << 20,
+            version: "3.7.3".to_string(),
+            storage_version: "3.7.0".to_string(),
+            learner: false,
+            alarms: machine.etcd_alarm.clone().into_iter().collect(),
+            revision: 500,
+        }
+    }
+
+    pub fn move_leader(&mut self, from: &str, to: u64) -> anyhow::Result<()> {
+        self.elect();
+        ensure!(self.leader.as_deref() == Some(from), "etcdserver: not leader");
+        let target = self.masters().map(|machine| machine.name.clone()).find(|name| self.member_id(name) == to);
+        let target = target.filter(|name| self.etcd_runs(name)).context("etcdserver: bad leader transferee")?;
+        self.leader = Some(target);
+        self.moves += 1;
+        Ok(())
     }
 
     fn api_server_runs(&self, host: &str) -> bool {
