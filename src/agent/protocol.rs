@@ -12,6 +12,7 @@ use crate::facts::preflight::{Link, Listen, Preflight, Probe, Questions, SyncTim
 use crate::facts::{ClusterFacts, HostFacts, Present};
 use crate::pki::CertificateSpec;
 use crate::step::Step;
+use crate::store::SnapshotFacts;
 use crate::wire::Frame;
 
 /// What to look at beyond what is always looked at.
@@ -65,6 +66,10 @@ pub(super) enum Request {
     Signed(Vec<(String, String)>),
     /// Answer to `Reply::Secret`, in base64. No `Debug` on this type, so that it cannot be printed.
     Secret(String),
+    /// Answer to `Reply::Keep`: the bytes may come.
+    Ready,
+    /// All bytes of a `Reply::Keep` came and were read back.
+    Kept,
     /// The operator could not give what was asked for.
     Refused(String),
 }
@@ -105,6 +110,8 @@ pub(super) enum Reply {
     Secret(String),
     /// A blob from an offset on, please: the answer is chunks and an end.
     Blob { digest: String, offset: u64 },
+    /// A snapshot to keep, please. After `Request::Ready` its chunks and an end follow.
+    Keep { name: String, size: u64, facts: SnapshotFacts },
     /// The step ended well.
     Done(Outcome),
     /// The step, or the observation, failed; the log is that of the component that failed.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 
 use super::protocol::{Reply, Request, decode, encode, is_alive, is_lock};
@@ -18,8 +18,8 @@ use crate::known::paths;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
 use crate::step::{Machine, Operator, Runner, Signed};
-use crate::store::bounded;
-use crate::wire::{Frame, read_frame, write_frame};
+use crate::store::{SnapshotFacts, bounded};
+use crate::wire::{CHUNK, Frame, read_frame, write_frame};
 
 /// What the agent works on: this machine, or a fake one.
 pub struct Edges {
@@ -124,7 +124,9 @@ async fn answer_all(edges: &Edges, remote: &Remote) -> anyhow::Result<()> {
                     Reply::Failed { error: format!("{error:#}"), log }
                 }
             },
-            Request::Signed(_) | Request::Secret(_) | Request::Refused(_) => bail!("an answer came without a question"),
+            Request::Signed(_) | Request::Secret(_) | Request::Ready | Request::Kept | Request::Refused(_) => {
+                bail!("an answer came without a question")
+            }
         };
         remote.send(&reply).await?;
         let _ = &held;
@@ -193,6 +195,43 @@ impl Operator for Remote {
                     _ => bail!("a message came inside a blob"),
                 },
             }
+        }
+    }
+
+    async fn keep(
+        &self,
+        name: &str,
+        size: u64,
+        facts: &SnapshotFacts,
+        source: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> anyhow::Result<()> {
+        let question = Reply::Keep { name: name.to_string(), size, facts: facts.clone() };
+        if !matches!(self.ask(&question).await?, Request::Ready) {
+            bail!("the operator answered something else to a snapshot");
+        }
+        let mut buffer = vec![0; CHUNK];
+        let mut failed = None;
+        loop {
+            let count = match source.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(count) => count,
+                // The operator misses bytes then, and keeps nothing.
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
+            write_frame(&mut *self.writer.lock().await, &Frame::Chunk(buffer[..count].to_vec())).await?;
+        }
+        write_frame(&mut *self.writer.lock().await, &Frame::End).await?;
+        let answer: Request = decode(&self.receive().await?)?;
+        if let Some(error) = failed {
+            return Err(error).context("reading the snapshot");
+        }
+        match answer {
+            Request::Kept => Ok(()),
+            Request::Refused(reason) => bail!("{reason}"),
+            _ => bail!("the operator answered something else to a snapshot"),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::host::Connection;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
 use crate::step::Step;
+use crate::store::{Incoming, SnapshotFacts};
 use crate::wire::{CHUNK, Frame, read_frame, write_frame};
 
 /// What a running step may ask of the operator's side. It knows the plan, so it can refuse what no step planned.
@@ -33,6 +34,8 @@ pub trait Supplier: Send + Sync {
     async fn secret(&self, name: &str) -> anyhow::Result<Secret>;
     /// A blob's bytes from an offset on, and the blob's whole size.
     async fn blob(&self, digest: &str, offset: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)>;
+    /// A place for a snapshot of so many bytes.
+    async fn keep(&self, name: &str, size: u64, facts: &SnapshotFacts) -> anyhow::Result<Incoming>;
     /// The step told what it does or waits for.
     fn progress(&self, detail: &str, done: u64, total: u64);
 }
@@ -196,6 +199,14 @@ impl Session {
                     Ok((source, size)) => self.stream(source, offset, size, supplier).await?,
                     Err(error) => self.answer(Err(error)).await?,
                 },
+                Reply::Keep { name, size, facts } => match supplier.keep(&name, size, &facts).await {
+                    Ok(place) => {
+                        self.send(&Request::Ready).await?;
+                        let kept = self.take(place, size, supplier).await?;
+                        self.answer(kept.map(|()| Request::Kept)).await?;
+                    }
+                    Err(error) => self.answer(Err(error)).await?,
+                },
                 _ => bail!("the agent answered something else to a step"),
             }
         }
@@ -204,6 +215,38 @@ impl Session {
     async fn answer(&mut self, answer: anyhow::Result<Request>) -> anyhow::Result<()> {
         let answer = answer.unwrap_or_else(|error| Request::Refused(format!("{error:#}")));
         self.send(&answer).await
+    }
+
+    /// Takes a snapshot's bytes to their end. The inner error is this side's, and the agent hears of it.
+    async fn take(
+        &mut self,
+        mut place: Incoming,
+        size: u64,
+        supplier: &dyn Supplier,
+    ) -> anyhow::Result<anyhow::Result<()>> {
+        let mut written = Ok(());
+        let (mut done, mut told) = (0, Instant::now());
+        loop {
+            match read_frame(&mut self.reader).await.context("reading from the agent")? {
+                Some(Frame::Chunk(bytes)) => {
+                    // What this side cannot write is taken all the same, so that the channel stays usable.
+                    written = written.and_then(|()| place.write(&bytes));
+                    done += bytes.len() as u64;
+                }
+                Some(Frame::End) => break,
+                Some(Frame::Message(_)) => bail!("a message came inside a snapshot"),
+                None => bail!("the connection ended"),
+            }
+            if told.elapsed().as_millis() > 100 {
+                supplier.progress("receiving", done, size);
+                told = Instant::now();
+            }
+        }
+        if written.is_err() {
+            return Ok(written);
+        }
+        supplier.progress("reading it back", 0, 0);
+        Ok(tokio::task::spawn_blocking(move || place.finish().map(drop)).await?)
     }
 
     async fn stream(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::Etcd;
 use crate::known::ports;
@@ -30,7 +31,7 @@ impl Member {
     /// The address at which clients reach it, if it says one.
     pub fn address(&self) -> Option<IpAddr> {
         let authority = |url: &String| url.parse::<http::Uri>().ok()?.authority().cloned();
-        let address = |url| Some(authority(url)?.host().trim_matches(['[', ']']).parse().ok()?);
+        let address = |url| authority(url)?.host().trim_matches(['[', ']']).parse().ok();
         self.client_urls.iter().find_map(address)
     }
 }
@@ -145,6 +146,15 @@ impl Etcd for Real {
         let moved = self.0.maintenance_client().move_leader(to).await;
         moved.with_context(|| format!("moving leadership to member {to:x}"))?;
         Ok(())
+    }
+
+    async fn snapshot(&self, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<()> {
+        let asking = "asking etcd for a snapshot";
+        let mut stream = self.0.maintenance_client().snapshot().await.context(asking)?;
+        while let Some(part) = stream.message().await.context(asking)? {
+            sink.write_all(part.blob()).await.context("writing the snapshot")?;
+        }
+        sink.flush().await.context("writing the snapshot")
     }
 }
 

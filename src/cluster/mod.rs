@@ -1,11 +1,14 @@
 //! The API server and etcd, as an agent on a master reaches them over loopback: the edges that steps talk through.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
 
 use crate::facts::ObjectKey;
 
@@ -62,6 +65,8 @@ pub trait Etcd: Send + Sync {
     async fn read(&self) -> anyhow::Result<()>;
     /// Makes a member the leader; only the present leader does that.
     async fn move_leader(&self, to: u64) -> anyhow::Result<()>;
+    /// Writes its database as it is now, and the SHA-256 of that behind it.
+    async fn snapshot(&self, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<()>;
 }
 
 /// Opens ways to a cluster with credentials that are files on this host.
@@ -77,6 +82,8 @@ pub trait Access: Send + Sync {
     async fn identity(&self, port: u16) -> anyhow::Result<String>;
     /// The member of etcd at an address, or the one on this host; `pki` is the folder with the certificates.
     async fn etcd(&self, pki: &Path, address: Option<IpAddr>) -> anyhow::Result<Box<dyn Etcd>>;
+    /// Something listens on this port of loopback.
+    async fn listens(&self, port: u16) -> bool;
     /// The A record of a name, as this DNS server has it; the caller sets a limit to the wait.
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr>;
 }
@@ -106,6 +113,12 @@ impl Access for RealAccess {
         let text = RealApi::on_loopback("http", port)?.text("/identity").await?;
         let answer: Value = serde_json::from_str(&text).context("reading what the proxy says of itself")?;
         Ok(answer["name"].as_str().unwrap_or_default().to_string())
+    }
+
+    async fn listens(&self, port: u16) -> bool {
+        let connect = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        // Who does not answer at once does not refuse either: something is there.
+        !matches!(tokio::time::timeout(Duration::from_secs(1), connect).await, Ok(Err(_)))
     }
 
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {

@@ -1,7 +1,7 @@
 //! One host's tasks, one after another, over one session that is made again when it breaks.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{bail, ensure};
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use crate::pki::CertificateSpec;
 use crate::plan::Task;
 use crate::secret::Secret;
 use crate::step::{Content, Step};
+use crate::store::{Incoming, SnapshotFacts};
 
 /// Where all lanes of a run stand.
 #[derive(Debug, Clone, Default)]
@@ -196,9 +197,24 @@ impl Supplier for Asked<'_> {
     }
 
     async fn blob(&self, digest: &str, offset: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)> {
-        let Step::FetchLayers(step) = &self.task.step else { bail!("this step fetches nothing") };
-        ensure!(step.blobs.iter().any(|blob| blob.digest == digest), "blob {digest} is not in the plan");
-        self.vault.payload.blob(digest, offset).await
+        match &self.task.step {
+            Step::FetchLayers(step) => {
+                ensure!(step.blobs.iter().any(|blob| blob.digest == digest), "blob {digest} is not in the plan");
+                self.vault.payload.blob(digest, offset).await
+            }
+            Step::FetchSnapshot(step) => {
+                ensure!(step.snapshot.digest == digest, "snapshot {digest} is not in the plan");
+                let (file, size) = self.vault.snapshots.open(digest, offset)?;
+                Ok((Box::new(fs_err::tokio::File::from_std(file)), size))
+            }
+            _ => bail!("this step fetches nothing"),
+        }
+    }
+
+    async fn keep(&self, name: &str, size: u64, facts: &SnapshotFacts) -> anyhow::Result<Incoming> {
+        let Step::SnapshotEtcd(step) = &self.task.step else { bail!("this step takes no snapshot") };
+        ensure!(step.name == name, "snapshot {name:?} is not in the plan");
+        self.vault.snapshots.begin(name, size, facts, SystemTime::now())
     }
 
     fn progress(&self, detail: &str, done: u64, total: u64) {

@@ -10,13 +10,15 @@ use crate::payload::Payload;
 use crate::pki::{self, Authority, CertificateSpec, Pair};
 use crate::render::render;
 use crate::secret::Secret;
-use crate::store::Store;
+use crate::store::{Snapshots, Store};
 
 /// The secrets and public texts of one cluster, read once, and its payload.
 pub struct Vault {
     secrets: BTreeMap<String, Secret>,
     public: BTreeMap<String, String>,
     authorities: BTreeMap<Authority, Pair>,
+    /// Snapshots of etcd.
+    pub snapshots: Snapshots,
     /// What hosts receive.
     pub payload: Payload,
 }
@@ -39,7 +41,7 @@ impl Vault {
         let key = String::from_utf8_lossy(key.expose()).trim().to_string();
         let configuration = render("kube-apiserver/encryption.yaml", &json!({"key": key}))?;
         secrets.insert(ENCRYPTION_SECRET.to_string(), Secret::new(configuration));
-        Ok(Vault { secrets, public, authorities, payload })
+        Ok(Vault { secrets, public, authorities, snapshots: store.snapshots(), payload })
     }
 
     /// Each secret's digest: all that a plan may know of it.

@@ -50,6 +50,12 @@ pub const HISTORY: &str = "/var/lib/barque/history.jsonl";
 pub const LOCAL_PROXY_RUN: &str = "/run/barque/api-proxy";
 /// Image layers on their way into containerd.
 pub const LAYERS: &str = "/var/lib/barque/layers";
+/// Snapshots of etcd on their way to the operator, or from there.
+pub const SNAPSHOTS: &str = "/var/lib/barque/snapshots";
+/// Manifests of static pods that a run took away for a while.
+pub const STOPPED: &str = "/var/lib/barque/stopped";
+/// The snapshot that etcd's data was restored from, until etcd starts with it.
+pub const RESTORED: &str = "/var/lib/barque/restored";
 /// Unit files of our own making.
 pub const UNITS: &str = "/etc/systemd/system";
 /// The resolver configuration that pods inherit.

@@ -33,6 +33,11 @@ fn usual(step: &Step) -> u64 {
         Step::AwaitEtcd(_) => 3_900,
         Step::AwaitEtcdCaughtUp(_) => 1_000,
         Step::MoveEtcdLeader(_) => 500,
+        Step::SnapshotEtcd(_) => 2_000,
+        Step::FetchSnapshot(_) => 200,
+        Step::StopPods(_) => 30_000,
+        Step::RestoreEtcd(_) => 2_000,
+        Step::StartPods(_) => 50,
         Step::AwaitApiServer(_) => 3_700,
         Step::ApplyObjects(_) => 1_700,
         Step::RollControlPlane(_) => 25_000,
@@ -56,6 +61,7 @@ pub fn estimate(plan: &Plan, measured: &Measured) -> Duration {
     let rate = if measured.bytes_a_second == 0 { USUAL_RATE } else { measured.bytes_a_second };
     let bytes = |step: &Step| match step {
         Step::FetchLayers(step) => step.blobs.iter().map(|blob| blob.size).sum::<u64>(),
+        Step::FetchSnapshot(step) => step.snapshot.size,
         _ => 0,
     };
     // All hosts share the operator's line, so each upload ends about when all do.
@@ -64,7 +70,7 @@ pub fn estimate(plan: &Plan, measured: &Measured) -> Duration {
     let mut lanes: BTreeMap<&str, u64> = BTreeMap::new();
     for task in &plan.tasks {
         let own = match &task.step {
-            Step::FetchLayers(_) => usual(&task.step) + upload,
+            Step::FetchLayers(_) | Step::FetchSnapshot(_) => usual(&task.step) + upload,
             step => measured.milliseconds.get(step.kind()).copied().unwrap_or_else(|| usual(step)),
         };
         let lane = lanes.entry(&task.host).or_default();

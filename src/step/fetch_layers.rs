@@ -49,7 +49,8 @@ pub fn blob_path(folder: &Path, digest: &str) -> PathBuf {
     folder.join(digest.trim_start_matches("sha256:"))
 }
 
-async fn fetch(machine: &Machine<'_>, folder: &Path, blob: &Blob) -> anyhow::Result<bool> {
+/// Brings a blob into a file of this folder.
+pub(super) async fn fetch(machine: &Machine<'_>, folder: &Path, blob: &Blob) -> anyhow::Result<bool> {
     let whole = blob_path(folder, &blob.digest);
     if fs_err::metadata(&whole).is_ok_and(|meta| meta.len() == blob.size) {
         return Ok(false);
@@ -90,6 +91,6 @@ fn digest_of(path: &Path) -> anyhow::Result<String> {
     Ok(hex::encode(hasher.finalize()))
 }
 
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::cluster::Access;
 use crate::pki::CertificateSpec;
 use crate::secret::Secret;
+use crate::store::SnapshotFacts;
 
 /// What only the operator's side has.
 #[async_trait]
@@ -19,6 +20,14 @@ pub trait Operator: Send + Sync {
     async fn secret(&self, name: &str) -> anyhow::Result<Secret>;
     /// Streams a blob of the payload from `offset` on into `sink`; answers how many bytes it wrote.
     async fn blob(&self, digest: &str, offset: u64, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<u64>;
+    /// Gives a snapshot of etcd to the operator, who answers when it was read back from his disk.
+    async fn keep(
+        &self,
+        name: &str,
+        size: u64,
+        facts: &SnapshotFacts,
+        source: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> anyhow::Result<()>;
     /// Tells what the step waits for or does; `done` of `total`, both 0 if unknown.
     async fn progress(&self, detail: &str, done: u64, total: u64);
 }

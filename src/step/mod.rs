@@ -18,6 +18,7 @@ mod cordon_node;
 mod drain_node;
 mod etcd_members;
 mod fetch_layers;
+mod fetch_snapshot;
 mod import_image;
 mod issue_certificates;
 mod machine;
@@ -25,12 +26,16 @@ mod move_etcd_leader;
 mod prepare_kernel;
 mod roll_control_plane;
 mod roll_node;
+mod restore_etcd;
 mod run_probe_pod;
 mod set_swap;
+mod snapshot_etcd;
+mod start_pods;
 mod start_unit;
 mod static_pod;
 mod turn;
 mod uncordon_node;
+mod stop_pods;
 mod unpack_release;
 mod update_node;
 mod wait;
@@ -46,6 +51,7 @@ pub use await_workloads::{AwaitWorkloads, Workload, shortfall};
 pub use cordon_node::CordonNode;
 pub use drain_node::DrainNode;
 pub use fetch_layers::FetchLayers;
+pub use fetch_snapshot::FetchSnapshot;
 pub use import_image::ImportImage;
 pub use issue_certificates::IssueCertificates;
 pub use machine::{Answer, Input, Machine, Operator, Runner, Signed, last_lines};
@@ -53,11 +59,15 @@ pub use move_etcd_leader::MoveEtcdLeader;
 pub use prepare_kernel::PrepareKernel;
 pub use roll_control_plane::{CONTROL_PLANE, RollControlPlane};
 pub use roll_node::{NODE, RollNode};
+pub use restore_etcd::RestoreEtcd;
 pub use run_probe_pod::RunProbePod;
 pub use set_swap::SetSwap;
+pub use snapshot_etcd::SnapshotEtcd;
+pub use start_pods::StartPods;
 pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
 pub use turn::RECORD as TURN_RECORD;
 pub use uncordon_node::UncordonNode;
+pub use stop_pods::StopPods;
 pub use unpack_release::UnpackRelease;
 pub use update_node::{UpdateNode, same_taint, taint_text};
 pub use write_files::{Content, FileSpec, WriteFiles};
@@ -136,6 +146,11 @@ each_step!(
     AwaitEtcd = "await-etcd",
     AwaitEtcdCaughtUp = "await-etcd-caught-up",
     MoveEtcdLeader = "move-etcd-leader",
+    SnapshotEtcd = "snapshot-etcd",
+    FetchSnapshot = "fetch-snapshot",
+    StopPods = "stop-pods",
+    RestoreEtcd = "restore-etcd",
+    StartPods = "start-pods",
     AwaitApiServer = "await-api-server",
     ApplyObjects = "apply-objects",
     RollControlPlane = "roll-control-plane",

@@ -11,14 +11,17 @@ use crate::pki::{Authority, Pair};
 use crate::secret::Secret;
 
 pub mod bounded;
+mod database;
 mod ensure;
 mod file;
 mod journal;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
 pub use ensure::Created;
 pub use journal::Journal;
+pub use snapshots::{Companion, Incoming, SnapshotFacts, SnapshotRecord, Snapshots};
 
 /// The key with which Secrets are encrypted in etcd: 32 random bytes, base64.
 pub const ENCRYPTION_KEY: &str = "pki/encryption-key";

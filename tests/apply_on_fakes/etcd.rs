@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::fakes::world::World;
 use super::operator::{Office, Tap, VERSION, pipes};
 
-async fn installed(office: &Office) -> (World, TempDir) {
+pub async fn installed(office: &Office) -> (World, TempDir) {
     let (world, folder) = office.world();
     let report = office.apply(&world, &Tap::new()).await;
     assert!(report.failures.is_empty(), "{report:#?}");
@@ -17,7 +17,7 @@ async fn installed(office: &Office) -> (World, TempDir) {
 }
 
 /// Runs one step on a host; its outcome, or its error.
-async fn run(office: &Office, world: &World, host: &str, step: Step) -> Result<Outcome, String> {
+pub async fn run(office: &Office, world: &World, host: &str, step: Step) -> Result<Outcome, String> {
     let tap = Tap::new();
     let mut fleet = office.fleet(pipes(world), &tap);
     let report = office.run(&mut fleet, &Plan::of_step("fakes", VERSION, host, Phase::ControlPlane, step)).await;

@@ -11,6 +11,7 @@ mod killed;
 mod locks;
 mod operator;
 mod print;
+mod snapshots;
 mod strangers;
 mod upgrade;
 mod young;

@@ -9,8 +9,12 @@ use barque::cluster::{Access, Api, Etcd, Evicted, Member, MemberStatus};
 use barque::facts::ObjectKey;
 use barque::pki;
 use serde_json::{Value, json};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::world::{State, World};
+
+/// What every member gives as a snapshot: one that was taken by etcd 3.7.3.
+pub const SNAPSHOT: &[u8] = include_bytes!("../fixtures/etcd-snapshot.db");
 
 /// The doors of one machine.
 pub struct Doors {
@@ -64,6 +68,15 @@ impl Access for Doors {
         Ok(Box::new(OneMember { world: self.world.clone(), host }))
     }
 
+    async fn listens(&self, port: u16) -> bool {
+        self.world.settle();
+        self.world.look(|state| match port {
+            2379 => state.etcd_runs(&self.host),
+            6443 => state.machines[&self.host].runs("kube-apiserver"),
+            _ => false,
+        })
+    }
+
     async fn resolve(&self, server: IpAddr, name: &str) -> anyhow::Result<IpAddr> {
         self.world.settle();
         self.world.look(|state| state.resolve(&self.host, server, name))
@@ -108,6 +121,11 @@ impl Etcd for OneMember {
 
     async fn move_leader(&self, to: u64) -> anyhow::Result<()> {
         self.ask(|state| state.move_leader(&self.host, to))
+    }
+
+    async fn snapshot(&self, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<()> {
+        self.ask(|_| Ok(()))?;
+        Ok(sink.write_all(SNAPSHOT).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 /// The programs of each layer; `kubelet` is a link.
 const PROGRAMS: [(&str, &[&str]); 3] = [
     ("base", &["barque"]),
-    ("runtime", &["containerd", "containerd-shim-runc-v2", "ctr", "runc"]),
+    ("runtime", &["containerd", "containerd-shim-runc-v2", "ctr", "etcdutl", "runc"]),
     ("kubernetes", &["hyperkube"]),
 ];
 
