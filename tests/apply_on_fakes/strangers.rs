@@ -6,7 +6,9 @@ use barque::event::Phase;
 use barque::host::pipe::PipeConnector;
 use barque::plan::Plan;
 use barque::release::Blob;
-use barque::step::{AwaitNode, Content, FetchLayers, FileSpec, IssueCertificates, Step, WriteFiles};
+use barque::step::{
+    AwaitNode, Content, FetchLayers, FetchSnapshot, FileSpec, IssueCertificates, SnapshotEtcd, Step, WriteFiles,
+};
 use barque::wire::{Frame, read_frame, write_frame};
 use serde_json::{Value, json};
 
@@ -103,6 +105,25 @@ async fn a_blob_that_is_not_in_the_plan_is_refused() {
     let outside = Blob { digest: "../../../../cluster/pki/ca.key".into(), size: 1 };
     let step = Step::FetchLayers(FetchLayers { blobs: vec![outside.clone()] });
     is_refused(&office, step, json!({"blob": {"digest": "sha256:0000", "offset": 0}})).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_in_the_plan_is_neither_kept_nor_given() {
+    let office = Office::new(0);
+    let facts = json!({"member": "m1", "etcd": "", "storageVersion": "", "revision": null, "keys": null});
+    let keep = |name: &str| json!({"keep": {"name": name, "size": 20_512, "facts": facts}});
+    let step = |name: &str| Step::SnapshotEtcd(SnapshotEtcd { name: name.into() });
+    is_refused(&office, step("etcd-a"), keep("etcd-b")).await;
+    is_refused(&office, step("etcd-../../a"), keep("etcd-../../a")).await;
+    is_refused(&office, Step::AwaitNode(AwaitNode { node: "w1".into() }), keep("etcd-a")).await;
+    assert_eq!(ask(&office, step("etcd-a"), keep("etcd-a")).await, json!("ready"));
+
+    let snapshot = Blob { digest: "sha256:00".into(), size: 20_512 };
+    let fetch = Step::FetchSnapshot(FetchSnapshot { snapshot });
+    let config = &office.vault.payload.release.config.digest;
+    for digest in [config.as_str(), "sha256:00", "../pki/ca.key"] {
+        is_refused(&office, fetch.clone(), json!({"blob": {"digest": digest, "offset": 0}})).await;
+    }
 }
 
 #[tokio::test]
