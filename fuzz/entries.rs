@@ -12,6 +12,7 @@ use barque::pki::CertificateSpec;
 use barque::plan::{Saved, estimate};
 use barque::secret::{Secret, sha256_hex};
 use barque::step::{AwaitNode, Step};
+use barque::store::{Incoming, SnapshotFacts};
 use barque::wire::{Frame, read_frame, write_frame};
 use futures::executor::block_on;
 use tokio::io::AsyncRead;
@@ -185,6 +186,10 @@ impl Supplier for Nobody {
 
     async fn blob(&self, _: &str, _: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)> {
         anyhow::bail!("nobody sends")
+    }
+
+    async fn keep(&self, _: &str, _: u64, _: &SnapshotFacts) -> anyhow::Result<Incoming> {
+        anyhow::bail!("nobody keeps")
     }
 
     fn progress(&self, _: &str, _: u64, _: u64) {}

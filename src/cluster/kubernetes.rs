@@ -48,7 +48,8 @@ impl Real {
         config.connect_timeout = Some(Duration::from_secs(3));
         config.read_timeout = Some(Duration::from_secs(5));
         config.proxy_url = None;
-        Ok(Real { client: Client::try_from(config).context("making a client")? })
+        let client = Client::try_from(config).context("making a client")?;
+        Ok(Real { once: client.clone(), client })
     }
 
     fn resource(&self, api_version: &str, kind: &str, namespace: &str) -> kube::Api<DynamicObject> {
