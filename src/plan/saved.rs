@@ -157,7 +157,7 @@ mod tests {
         let message = |text: &str| format!("{:#}", Saved::parse(text).unwrap_err());
         assert!(message(&text.replace("odd", "even")).contains("damaged or edited"));
         assert!(message(&text[..text.len() / 2]).contains("no JSON"));
-        assert!(message(&text.replace("\"format\":1", "\"format\":2")).contains("format 2"));
+        assert!(message(&text.replace("\"format\":2", "\"format\":3")).contains("format 3"));
         assert!(message("[]").contains("no saved plan"));
         assert!(message("{}").contains("no saved plan"));
     }

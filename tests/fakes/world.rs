@@ -69,11 +69,11 @@ impl World {
             domain: inventory.network.domain.clone(),
             renewals: 0,
         })));
-        // kubelets work also while nobody asks anything.
+        // kubelets start and end pods also while nobody asks anything.
         let state = Arc::downgrade(&world.0);
         std::thread::spawn(move || {
             while let Some(state) = state.upgrade() {
-                World(state).settle();
+                World(state).look(|state| state.machines.values().for_each(Machine::settle_processes));
                 std::thread::sleep(std::time::Duration::from_millis(50));
             }
         });
