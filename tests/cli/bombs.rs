@@ -1,27 +1,28 @@
 //! Small inventories that would come to very much: refused with their place, in bounded memory and time.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use super::{Desk, Said, said};
 
 /// Data that the program may hold, in KiB. The kernel refuses it more, and it would end by a signal.
 const MEMORY: u64 = 300 << 10;
-/// Generous, as tests run without optimisation and beside others.
-const TIME: Duration = Duration::from_secs(60);
+/// Seconds of processor time, generous, as tests run without optimisation.
+const TIME: u64 = 60;
 
-/// Runs the program with no more memory than that.
+/// Runs the program with no more memory than that, and no more time.
 fn bounded(desk: &Desk, kibibytes: u64, arguments: &[&str]) -> Said {
     let whole = desk.command(arguments);
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -d $0 && exec \"$@\"", &kibibytes.to_string()]);
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -d $0 && ulimit -t $1 && shift && exec \"$@\"",
+        &kibibytes.to_string(),
+        &TIME.to_string(),
+    ]);
     command.arg(whole.get_program()).args(whole.get_args());
     command.current_dir(desk.path("")).env_clear().env("HOME", desk.path("")).env("BARQUE_CACHE", desk.path("cache"));
     command.stdin(Stdio::null());
-    let begun = Instant::now();
-    let said = said(command.output().unwrap());
-    assert!(begun.elapsed() < TIME, "it took {:?}", begun.elapsed());
-    said
+    said(command.output().unwrap())
 }
 
 /// The most hosts but some, in one line.
