@@ -309,10 +309,10 @@ async fn a_node_that_is_deleted_or_uncordoned_meanwhile_ends_the_drain() {
 
     let harbour = lingering().await;
     // Without its proxy the machine does not register again.
-    harbour
-        .world
-        .with("w1", |machine| fs_err::remove_file(machine.path("/etc/kubernetes/manifests/api-proxy.yaml")))
-        .unwrap();
+    harbour.world.with("w1", |machine| {
+        let proxy = machine.serving_proxy().unwrap();
+        fs_err::remove_file(machine.path(&format!("/etc/kubernetes/manifests/{proxy}.yaml"))).unwrap();
+    });
     let report = meanwhile(&harbour, 20, |state| state.objects.delete(&node_key("w1"))).await;
     assert!(report.failures[0].error.starts_with("w1: the cluster has no such node (any more)"), "{report:#?}");
 }

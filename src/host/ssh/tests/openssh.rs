@@ -46,6 +46,9 @@ pub(super) async fn start_with(
     prepare: impl FnOnce(&Path),
 ) -> Option<(Sshd, Options, Target)> {
     let program = program()?;
+    // Where Debian's sshd runs, its unit makes this folder; where it does not, the first start is the test's. Who may not
+    // make it is not root, whose sshd wants none.
+    let _ = fs_err::create_dir_all("/run/sshd");
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_string());
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
