@@ -105,7 +105,7 @@ impl Channel {
     }
 
     /// The next message, which must be this one.
-    pub(super) async fn expect(&mut self, expected: &Message) -> anyhow::Result<()> {
+    pub(super) async fn hear(&mut self, expected: &Message) -> anyhow::Result<()> {
         let Some(arrival) = self.receive().await? else { bail!("it ended before it said {expected:?}") };
         let message = arrival.message()?;
         ensure!(message == *expected, "it said {message:?} and not {expected:?}");

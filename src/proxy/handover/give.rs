@@ -31,7 +31,7 @@ pub(in crate::proxy) async fn give(
     let mut channel = visitor.channel;
     let patience = TRANSFER;
     within(patience, transfer(&mut channel, clients, health, connections)).await?;
-    let is_ready = within(patience, channel.expect(&Message::Ready)).await;
+    let is_ready = within(patience, channel.hear(&Message::Ready)).await;
     if let Err(error) = is_ready {
         // Whether it hears this or its stream breaks: it is told before we go on. It has read all that we said until
         // now or never will, so this does not wait for it.
@@ -52,7 +52,7 @@ async fn transfer(
     connections: &[Connection],
 ) -> anyhow::Result<()> {
     channel.send_with(&Message::Listeners, &[clients.as_fd(), health.as_fd()], &[]).await?;
-    channel.expect(&Message::Received).await?;
+    channel.hear(&Message::Received).await?;
     for batch in connections.chunks(BATCH) {
         let list = batch.iter().map(parcel).collect();
         let descriptors: Vec<_> = batch
@@ -67,7 +67,7 @@ async fn transfer(
             bytes.extend_from_slice(pump.opening.as_deref().unwrap_or_default());
         }
         channel.send_with(&Message::Connections { list }, &descriptors, &bytes).await?;
-        channel.expect(&Message::Received).await?;
+        channel.hear(&Message::Received).await?;
     }
     channel.send(&Message::End { connections: connections.len() }).await
 }
