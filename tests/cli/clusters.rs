@@ -106,7 +106,7 @@ fn from_bare_machines_to_a_cluster_and_back_in_sync() {
     let said = desk.run(&["plan", "--output", "json", "-i", "i.yaml"]);
     let plan: Value = serde_json::from_str(&said.out).unwrap();
     let tasks = plan["tasks"].as_array().unwrap();
-    assert!(tasks.iter().any(|task| task["host"] == "w1" && task["step"]["step"] == "write-files"), "{}", said.out);
+    assert!(tasks.iter().any(|task| task["host"] == "w1" && task["step"]["step"] == "roll-node"), "{}", said.out);
     let said = desk.run(&["apply", "--yes", "--output", "json", "-i", "i.yaml"]);
     assert_eq!(said.code, 0, "{said:#?}");
     let events: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
