@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Plan;
-use super::rolling::{self, Roll};
+use super::rolling::{self, Differing, Roll};
 use crate::component::{self, HostInput, HostPart, Input};
 use crate::event::Phase;
 use crate::facts::HostFacts;
@@ -68,12 +68,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
     let mut push = |phase, step| {
         plan.push(host, phase, Vec::new(), step);
     };
-    if let Some(step) = kernel(facts, &part) {
-        push(Phase::Hosts, step);
-    }
-    if !facts.swaps.is_empty() {
-        push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
-    }
+    prepare(facts, &part, &mut push);
     let mut stale = BTreeSet::new();
     if let Some(step) = files(facts, "configuration", &part, &part.files) {
         stale.extend(step.stale.clone());
@@ -94,7 +89,7 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
         }
     }
     if let Some(step) = unit(facts, &part, KUBELET, &stale) {
-        push(Phase::ControlPlane, step);
+        push(Phase::ControlPlane, Step::StartUnit(step));
     }
     let changes = plan.tasks.len() > first;
     if input.is_master() && (changes || input.cluster.observed.cluster.is_none()) {
@@ -114,12 +109,7 @@ fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Commo
     let mut push = |phase, step| {
         plan.push(host, phase, Vec::new(), step);
     };
-    if let Some(step) = kernel(facts, &part) {
-        push(Phase::Hosts, step);
-    }
-    if !facts.swaps.is_empty() {
-        push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
-    }
+    prepare(facts, &part, &mut push);
     let (waiting, free): (Vec<FileSpec>, Vec<FileSpec>) =
         part.files.iter().cloned().partition(|file| rolling::is_read_at_start(&part, &file.path));
     if let Some(step) = files(facts, "configuration", &part, &free) {
@@ -133,11 +123,23 @@ fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Commo
     payload(facts, &part, common, &stale, Use::Later, &mut push);
     let waiting = files(facts, "configuration", &part, &waiting);
     stale.extend(waiting.iter().flat_map(|step| step.stale.clone()));
-    let manifests = files(facts, "static pods", &part, &part.manifests).map(|step| step.files).unwrap_or_default();
-    let reasons: Vec<(&str, Step)> =
-        [CONTAINERD, KUBELET].into_iter().filter_map(|name| Some((name, unit(facts, &part, name, &stale)?))).collect();
-    let former = former_proxies(facts, &part);
-    rolling::roll(input, &part, waiting.map(|step| step.files).unwrap_or_default(), manifests, former, &reasons)
+    let differing = Differing {
+        files: waiting.map(|step| step.files).unwrap_or_default(),
+        manifests: files(facts, "static pods", &part, &part.manifests).map(|step| step.files).unwrap_or_default(),
+        former: former_proxies(facts, &part),
+        units: [CONTAINERD, KUBELET].into_iter().filter_map(|name| unit(facts, &part, name, &stale)).collect(),
+    };
+    rolling::roll(input, &part, differing)
+}
+
+/// What disturbs nobody and is in force at once.
+fn prepare(facts: &HostFacts, part: &HostPart, push: &mut impl FnMut(Phase, Step)) {
+    if let Some(step) = kernel(facts, part) {
+        push(Phase::Hosts, step);
+    }
+    if !facts.swaps.is_empty() {
+        push(Phase::Hosts, Step::SetSwap(SetSwap { devices: facts.swaps.clone() }));
+    }
 }
 
 /// When a release that was unpacked is to be the one in use.
@@ -232,7 +234,7 @@ fn payload(
         push(Phase::Payload, Step::UnpackRelease(UnpackRelease { release, text, beside }));
     }
     if let Some(step) = unit(facts, part, CONTAINERD, stale).filter(|_| when == Use::Now) {
-        push(Phase::Payload, step);
+        push(Phase::Payload, Step::StartUnit(step));
     }
     if !imported {
         let (image, manifest) = (release.image.clone(), release.manifest.clone());
@@ -240,7 +242,7 @@ fn payload(
     }
 }
 
-fn unit(facts: &HostFacts, part: &HostPart, name: &str, stale: &BTreeSet<String>) -> Option<Step> {
+fn unit(facts: &HostFacts, part: &HostPart, name: &str, stale: &BTreeSet<String>) -> Option<StartUnit> {
     let configuration = &part.units.iter().find(|unit| unit.name == name)?.digest;
     let there = facts.units.get(name).cloned().unwrap_or_default();
     let started = facts.started.get(name);
@@ -252,10 +254,10 @@ fn unit(facts: &HostFacts, part: &HostPart, name: &str, stale: &BTreeSet<String>
         _ if stale.contains(name) => "its files or certificates are new",
         _ => return None,
     };
-    Some(Step::StartUnit(StartUnit {
+    Some(StartUnit {
         unit: name.to_string(),
         restart: there.active,
         configuration: configuration.clone(),
         reason: reason.to_string(),
-    }))
+    })
 }

@@ -8,7 +8,9 @@ use crate::component::{HostInput, HostPart, Input, is_local_proxy};
 use crate::event::Phase;
 use crate::inventory::Role;
 use crate::known::paths;
-use crate::step::{CONTAINERD, CONTROL_PLANE, Content, FileSpec, KUBELET, NODE, RollControlPlane, RollNode, Step};
+use crate::step::{
+    CONTAINERD, CONTROL_PLANE, Content, FileSpec, KUBELET, NODE, RollControlPlane, RollNode, StartUnit, Step,
+};
 
 /// Of a hundred workers so many are changed at once, and at least one.
 const BATCH_PERCENT: usize = 10;
@@ -45,27 +47,31 @@ fn is_read_by_pods(part: &HostPart, path: &str) -> bool {
     !path.starts_with(paths::PKI) && part.manifests.iter().any(names)
 }
 
-/// What of these must be rolled: `files` and `manifests` differ, and `units` must start again for the reasons given.
-pub(super) fn roll(
-    input: &HostInput<'_>,
-    part: &HostPart,
-    files: Vec<FileSpec>,
-    manifests: Vec<FileSpec>,
-    former: Vec<String>,
-    units: &[(&str, Step)],
-) -> Roll {
-    let facts = input.facts;
-    let (for_pods, for_units): (Vec<FileSpec>, Vec<FileSpec>) =
-        files.into_iter().partition(|file| is_read_by_pods(part, &file.path));
-    let (shared, own): (Vec<FileSpec>, Vec<FileSpec>) =
-        manifests.into_iter().partition(|file| is_local_proxy(&file.path));
+/// What of a host that serves is not as it should be and must wait for its turn.
+pub(super) struct Differing {
+    /// Files that are read at a start.
+    pub(super) files: Vec<FileSpec>,
+    /// Manifests of static pods.
+    pub(super) manifests: Vec<FileSpec>,
+    /// Manifests of local proxies that the wanted one takes over from.
+    pub(super) former: Vec<String>,
+    /// Units that must start again, containerd first.
+    pub(super) units: Vec<StartUnit>,
+}
+
+/// What of it must be rolled.
+pub(super) fn roll(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Roll {
+    let (for_pods, files): (Vec<FileSpec>, Vec<FileSpec>) =
+        differing.files.into_iter().partition(|file| is_read_by_pods(part, &file.path));
+    let (manifests, own): (Vec<FileSpec>, Vec<FileSpec>) =
+        differing.manifests.into_iter().partition(|file| is_local_proxy(&file.path));
     Roll {
         host: input.host.name.clone(),
         role: input.host.role,
         zone: input.host.zone.clone().unwrap_or_default(),
-        begun: !facts.turns.is_empty(),
+        begun: !input.facts.turns.is_empty(),
         control_plane: input.is_master().then(|| control_plane(input, part, for_pods, own)).flatten(),
-        node: node(input, part, for_units, shared, former, units),
+        node: node(input, part, Differing { files, manifests, ..differing }),
     }
 }
 
@@ -97,14 +103,8 @@ fn control_plane(
     Some(RollControlPlane { files, manifests, members, reason: reason.to_string() })
 }
 
-fn node(
-    input: &HostInput<'_>,
-    part: &HostPart,
-    files: Vec<FileSpec>,
-    manifests: Vec<FileSpec>,
-    former: Vec<String>,
-    units: &[(&str, Step)],
-) -> Option<RollNode> {
+fn node(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Option<RollNode> {
+    let Differing { files, manifests, former, units } = differing;
     let facts = input.facts;
     let release = input.cluster.release;
     let begun = facts.turns.contains(NODE);
@@ -112,19 +112,15 @@ fn node(
     if files.is_empty() && manifests.is_empty() && former.is_empty() && units.is_empty() && !switches && !begun {
         return None;
     }
-    let digest = |name: &str| {
-        let unit = part.units.iter().find(|unit| unit.name == name);
-        (name.to_string(), unit.map(|unit| unit.digest.clone()).unwrap_or_default())
-    };
-    let starts: Vec<(String, String)> = match begun {
-        true => part.units.iter().map(|unit| digest(unit.name)).collect(),
-        false => units.iter().map(|(name, _)| digest(name)).collect(),
-    };
     let reason = match (begun, switches, units.first()) {
         (true, _, _) => "a change of it was cut off before it had proved itself".to_string(),
         (false, true, _) => format!("it uses {}", facts.current.as_deref().unwrap_or("no release")),
-        (false, false, Some((_, Step::StartUnit(step)))) => step.reason.clone(),
-        _ => "what it reads differs".to_string(),
+        (false, false, Some(unit)) => unit.reason.clone(),
+        (false, false, None) => "what it reads differs".to_string(),
+    };
+    let starts = match begun {
+        true => part.units.iter().map(|unit| (unit.name.to_string(), unit.digest.clone())).collect(),
+        false => units.into_iter().map(|unit| (unit.unit, unit.configuration)).collect(),
     };
     Some(RollNode {
         node: input.host.name.clone(),
@@ -148,8 +144,7 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, versions: Versions, mut ro
     if versions != Versions::Back {
         after = control_planes(plan, &mut rolls, after);
     }
-    let (masters, workers): (Vec<Roll>, Vec<Roll>) = rolls.into_iter().partition(|roll| roll.role == Role::Master);
-    let mut masters: Vec<Roll> = masters;
+    let (mut masters, workers): (Vec<Roll>, Vec<Roll>) = rolls.into_iter().partition(|roll| roll.role == Role::Master);
     if versions == Versions::Back {
         after = in_batches(plan, input, workers, after);
         after = one_by_one(plan, &mut masters, after);

@@ -1,5 +1,6 @@
 //! The API server on this master serves.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -32,13 +33,15 @@ impl AwaitApiServer {
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
         let kubeconfig = machine.path(&self.kubeconfig);
-        wait::until(machine, "kube-apiserver", LIMIT, || async {
-            let answer = machine.access.api(&kubeconfig).await?.text("/readyz").await;
-            answer.map(drop).map_err(|error| anyhow!("{}", missing(&format!("{error:#}"))))
-        })
-        .await?;
+        wait::until(machine, "kube-apiserver", LIMIT, || serves(machine, &kubeconfig)).await?;
         Ok(Outcome::Unchanged)
     }
+}
+
+/// The API server that this kubeconfig leads to answers that it is ready.
+pub(super) async fn serves(machine: &Machine<'_>, kubeconfig: &Path) -> anyhow::Result<()> {
+    let answer = machine.access.api(kubeconfig).await?.text("/readyz").await;
+    answer.map(drop).map_err(|error| anyhow!("{}", missing(&format!("{error:#}"))))
 }
 
 /// The API server lists every check it makes; what is missing is marked `[-]`. Any other error is shown whole.

@@ -33,15 +33,16 @@ impl AwaitEtcd {
     }
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
-        let pki = machine.path(paths::PKI);
-        wait::until(machine, "etcd", LIMIT, || async {
-            let members = machine.access.members(&pki).await?;
-            for wanted in &self.members {
-                ensure!(members.iter().any(|member| member.name == *wanted), "member {wanted} has not started");
-            }
-            Ok(())
-        })
-        .await?;
+        wait::until(machine, "etcd", LIMIT, || have_started(machine, &self.members)).await?;
         Ok(Outcome::Unchanged)
     }
+}
+
+/// The local member has a leader and all these have started.
+pub(super) async fn have_started(machine: &Machine<'_>, members: &[String]) -> anyhow::Result<()> {
+    let there = machine.access.members(&machine.path(paths::PKI)).await?;
+    for wanted in members {
+        ensure!(there.iter().any(|member| member.name == *wanted), "member {wanted} has not started");
+    }
+    Ok(())
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::await_api_server::serves;
+use super::await_etcd::have_started;
 use super::turn::{Kept, Turn, put, remove};
-use super::{Content, FileSpec, LogSource, Machine, readiness, static_pod, wait};
+use super::{FileSpec, LogSource, Machine, readiness, static_pod, wait};
 use crate::cluster::Api;
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
@@ -71,7 +73,7 @@ impl RollControlPlane {
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
         let mut wanted = BTreeMap::new();
         for file in self.files.iter().chain(&self.manifests) {
-            wanted.insert(file.path.clone(), Some((bytes(machine, file).await?, file.mode)));
+            wanted.insert(file.path.clone(), Some((file.fetch(machine).await?.expose().to_vec(), file.mode)));
         }
         let turn = Turn::begin(machine, CONTROL_PLANE, wanted.keys().map(String::as_str))?;
         let Err(error) = self.swap(machine, &wanted, FORWARD).await else {
@@ -97,37 +99,19 @@ impl RollControlPlane {
             // This API server works with this etcd alone. It tells its clients to go elsewhere before it ends.
             remove(machine, &manifest_path(API_SERVER))?;
             static_pod::await_gone(machine, API_SERVER).await?;
-            self.write_files(machine, goal)?;
+            write_files(machine, goal)?;
             etcd.start(machine)?;
         }
         if let Some(etcd) = &etcd {
-            etcd.prove(machine, limit, || self.etcd_serves(machine)).await?;
+            etcd.prove(machine, limit, || have_started(machine, &self.members)).await?;
         }
-        self.write_files(machine, goal)?;
+        write_files(machine, goal)?;
         let kubeconfig = machine.path(paths::SUPER_ADMIN_CONF);
         if let Some(api_server) = &api_server {
             api_server.start(machine)?;
-            let serves = || async { machine.access.api(&kubeconfig).await?.text("/readyz").await.map(drop) };
-            api_server.prove(machine, limit, serves).await?;
+            api_server.prove(machine, limit, || serves(machine, &kubeconfig)).await?;
         }
         self.controllers(machine, goal, limit).await
-    }
-
-    fn write_files(&self, machine: &Machine<'_>, goal: &BTreeMap<String, Kept>) -> anyhow::Result<()> {
-        for file in &self.files {
-            if let Some(kept) = goal.get(&file.path) {
-                put(machine, &file.path, kept)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn etcd_serves(&self, machine: &Machine<'_>) -> anyhow::Result<()> {
-        let members = machine.access.members(&machine.path(paths::PKI)).await?;
-        for wanted in &self.members {
-            ensure!(members.iter().any(|member| member.name == *wanted), "member {wanted} has not started");
-        }
-        Ok(())
     }
 
     /// Both at once: each stands by while another master's works, and the lease tells that one does.
@@ -162,6 +146,14 @@ impl RollControlPlane {
         })
         .await
     }
+}
+
+/// Everything that is no manifest: what the pods read. Also what an earlier run of this turn wrote and this one need not.
+fn write_files(machine: &Machine<'_>, goal: &BTreeMap<String, Kept>) -> anyhow::Result<()> {
+    for (path, kept) in goal.iter().filter(|(path, _)| !path.starts_with(paths::MANIFESTS)) {
+        put(machine, path, kept)?;
+    }
+    Ok(())
 }
 
 /// A static pod on its way to a manifest.
@@ -209,17 +201,6 @@ fn manifest_path(pod: &str) -> String {
 
 fn pod_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path).trim_end_matches(".yaml")
-}
-
-async fn bytes(machine: &Machine<'_>, file: &FileSpec) -> anyhow::Result<Vec<u8>> {
-    match &file.content {
-        Content::Text(text) => Ok(text.clone().into_bytes()),
-        Content::Secret { name, digest } => {
-            let secret = machine.operator.secret(name).await?;
-            ensure!(secret.digest() == *digest, "the secret {name} changed since the plan was made; plan again");
-            Ok(secret.expose().to_vec())
-        }
-    }
 }
 
 /// Some master's component works: its lease is renewed.

@@ -106,10 +106,8 @@ impl RollNode {
         let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
         // Until they are started again they do not run with what is there.
         start_unit::forget(machine, &units)?;
-        for file in &self.files {
-            if let Some(kept) = goal.get(&file.path) {
-                put(machine, &file.path, kept)?;
-            }
+        for (path, kept) in goal.iter().filter(|(path, _)| !path.starts_with(paths::MANIFESTS)) {
+            put(machine, path, kept)?;
         }
         if let Some(current) = current {
             machine.link(paths::CURRENT, current)?;
@@ -131,9 +129,9 @@ impl RollNode {
         goal: &BTreeMap<String, Kept>,
         limit: Duration,
     ) -> anyhow::Result<()> {
-        let paths = || self.manifests.iter().map(|file| &file.path).chain(&self.former);
-        for path in paths() {
-            let Some(kept @ Some((content, _))) = goal.get(path) else { continue };
+        let manifests = || goal.iter().filter(|(path, _)| path.starts_with(paths::MANIFESTS));
+        for (path, kept) in manifests() {
+            let Some((content, _)) = kept else { continue };
             put(machine, path, kept)?;
             let text = String::from_utf8_lossy(content).into_owned();
             let marker = static_pod::marker(&text).unwrap_or_default();
@@ -146,10 +144,8 @@ impl RollNode {
             })
             .await?;
         }
-        for path in paths() {
-            if let Some(None) = goal.get(path) {
-                put(machine, path, &None)?;
-            }
+        for (path, kept) in manifests().filter(|(_, kept)| kept.is_none()) {
+            put(machine, path, kept)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LogSource, Machine, outcome, start_unit, turn};
 use crate::event::Outcome;
-use crate::secret::sha256_hex;
+use crate::secret::{Secret, sha256_hex};
 
 /// Writes files; those that are as wanted stay untouched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,22 @@ impl FileSpec {
             Content::Secret { digest, .. } => digest.clone(),
         }
     }
+
+    /// Its content; a secret is asked of the operator.
+    pub(super) async fn fetch(&self, machine: &Machine<'_>) -> anyhow::Result<Secret> {
+        match &self.content {
+            Content::Text(text) => Ok(Secret::new(text.as_bytes())),
+            Content::Secret { name, digest } => {
+                let secret = machine.operator.secret(name).await?;
+                anyhow::ensure!(
+                    secret.digest() == *digest,
+                    "{}: the secret {name} changed since the plan was made; plan again",
+                    self.path
+                );
+                Ok(secret)
+            }
+        }
+    }
 }
 
 impl WriteFiles {
@@ -79,18 +95,7 @@ impl WriteFiles {
         start_unit::forget(machine, &self.stale)?;
         let mut changed = false;
         for file in &self.files {
-            changed |= match &file.content {
-                Content::Text(text) => machine.write(&file.path, text.as_bytes(), file.mode)?,
-                Content::Secret { name, digest } => {
-                    let secret = machine.operator.secret(name).await?;
-                    anyhow::ensure!(
-                        secret.digest() == *digest,
-                        "{}: the secret {name} changed since the plan was made; plan again",
-                        file.path
-                    );
-                    machine.write(&file.path, secret.expose(), file.mode)?
-                }
-            };
+            changed |= machine.write(&file.path, file.fetch(machine).await?.expose(), file.mode)?;
         }
         for path in &self.remove {
             changed |= turn::remove(machine, path)?;

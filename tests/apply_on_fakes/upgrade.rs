@@ -187,3 +187,25 @@ fn versions_that_are_no_upgrade_are_refused() {
     refused("v1.37.2", Versions::Back, "v1.37.2 is newer");
     refused("v1.36.3", Versions::Back, "it has no release v1.36.3 to go back to");
 }
+
+/// What a turn wrote before it was cut off is as it should be for the next run, whose plan names it no more; going back
+/// concerns it all the same.
+#[test]
+fn a_turn_that_was_cut_off_goes_back_to_what_was_before_its_first_try() {
+    let (old, world, _folder) = installed();
+    let config = "/var/lib/kubelet/config.yaml";
+    world.with("w1", |machine| {
+        let folder = machine.path("/var/lib/barque/turns/node");
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(folder.join("copy"), "before\n").unwrap();
+        let record =
+            serde_json::json!({"files": {config: {"mode": 0o644, "name": "copy"}}, "current": "releases/v1.36.4"});
+        fs_err::write(folder.join("turn.json"), record.to_string()).unwrap();
+        let says = "Job for kubelet.service failed".to_string();
+        machine.fault = Some(super::fakes::machine::Fault { command: "systemctl restart kubelet".into(), says });
+    });
+    let report = live(old.apply(&world, &Tap::new()));
+    let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
+    assert!(failure.error.contains("going back did not succeed either"), "{failure:#?}");
+    assert_eq!(world.with("w1", |machine| machine.text(config)).as_deref(), Some("before\n"));
+}

@@ -82,15 +82,7 @@ impl Login<'_> {
                 format!("key file {} can be read by others (mode {mode:04o})", path.display()),
                 format!("chmod 600 {}", path.display()),
             )),
-            KeyFile::Encrypted(public) => {
-                if let Some(public) = public
-                    && self.agent_keys(Some(&public)).await?
-                {
-                    return Ok(true);
-                }
-                self.tried.push(encrypted(path));
-                Ok(false)
-            }
+            KeyFile::Encrypted(public) => self.locked_key(path, public).await,
             KeyFile::Missing => Err(error::with_hint(
                 Kind::BadInput,
                 format!("key file {} does not exist", path.display()),
@@ -132,15 +124,7 @@ impl Login<'_> {
                 self.tried.push(readable(path, mode));
                 Ok(false)
             }
-            KeyFile::Encrypted(public) => {
-                if let Some(public) = public
-                    && self.agent_keys(Some(&public)).await?
-                {
-                    return Ok(true);
-                }
-                self.tried.push(encrypted(path));
-                Ok(false)
-            }
+            KeyFile::Encrypted(public) => self.locked_key(path, public).await,
             KeyFile::Missing => {
                 // The private half may be in ssh-agent alone.
                 let mut beside = path.as_os_str().to_owned();
@@ -199,6 +183,17 @@ impl Login<'_> {
         let answer = self.session.handle.authenticate_publickey(self.user, key).await;
         let answer = answer.map_err(|_| self.session.lost())?;
         Ok(self.take(answer, label))
+    }
+
+    /// A key whose file needs a passphrase: ssh-agent may have it unlocked.
+    async fn locked_key(&mut self, path: &Path, public: Option<Box<PublicKey>>) -> anyhow::Result<bool> {
+        if let Some(public) = public
+            && self.agent_keys(Some(&public)).await?
+        {
+            return Ok(true);
+        }
+        self.tried.push(encrypted(path));
+        Ok(false)
     }
 
     /// ssh-agent's keys, or only the one given. Without an agent there are none.
