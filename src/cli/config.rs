@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 
 use super::read::rejected;
 use super::sources::Sources;
-use super::{Show, say};
+use super::{Show, say, tell};
 use crate::error::{Kind, with_hint};
-use crate::inventory::{self, From, Setting, Settings, Unopened};
+use crate::inventory::{self, From, Inventory, Setting, Settings, Unopened};
 use crate::progress::table;
 
 /// What an inventory leads to.
@@ -39,6 +39,10 @@ impl Config {
         }
         if !values.hosts.is_empty() {
             settings.hosts.retain(|name, _| values.hosts.contains(name));
+        }
+        let read = inventory::parse_with(&told.texts, &Unopened).map_err(|mistakes| rejected(&mistakes, &told))?;
+        for warning in inventory::warnings(&Inventory { warnings: [read.warnings, told.warnings].concat(), ..read }) {
+            tell(&format!("warning: {warning}\n"));
         }
         match values.show.json() {
             true => say(&format!("{}\n", serde_json::to_string(&settings)?)),

@@ -94,7 +94,8 @@ fn execute_within(longest: Duration, name: &str, program: &str) -> anyhow::Resul
         None => return Err(bad("it was lost".to_string(), &words, run)),
     }
     let output = output.unwrap_or_else(|| Ok(Vec::new())).map_err(|error| bad(error.to_string(), &words, run))?;
-    let text = text(output).ok_or_else(|| bad("what it printed is no UTF-8 text".to_string(), &words, run))?;
+    let text =
+        text(output, MOST_BYTES).ok_or_else(|| bad("what it printed is no UTF-8 text".to_string(), &words, run))?;
     Ok(Printed { text, said: last_lines(&words) })
 }
 

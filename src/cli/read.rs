@@ -15,6 +15,7 @@ pub(super) fn read(sources: &Sources) -> anyhow::Result<(Inventory, Payload, Pat
     let mut inventory = inventory::parse_with(&told.texts, &Opener).map_err(|mistakes| rejected(&mistakes, &told))?;
     let common = inventory::neighbours(&inventory, &siblings(&told.folder));
     inventory.warnings.extend(common);
+    inventory.warnings.extend(told.warnings.iter().cloned());
     let source = Source::find();
     if let Some(mistake) = inventory::check_version(&inventory, &told.texts, &source.versions()?) {
         return Err(rejected(&[mistake], &told));

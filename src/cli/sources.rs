@@ -9,7 +9,7 @@ use clap::Args;
 use super::executed::execute;
 use super::target::parent;
 use crate::error::{Kind, with_hint};
-use crate::inventory::Text;
+use crate::inventory::{Form, Mistake, STATE_LIMIT, Text};
 
 /// More than the largest inventory, so that one that is too large is told so and not cut off.
 pub(super) const MOST_BYTES: u64 = (1 << 20) + 1;
@@ -19,8 +19,8 @@ const STANDARD_INPUT: &str = "standard input";
 /// Options of every verb that takes an inventory.
 #[derive(Args, Clone, Default)]
 pub(super) struct Sources {
-    /// The inventory: a file, `-` for standard input, or exec:PROGRAM for what a program prints. May be repeated: a later
-    /// one lies over the earlier ones, field by field. `apply PLAN` knows it already
+    /// The inventory: a file, `-` for standard input, exec:PROGRAM for what a program prints, terraform:FILE or
+    /// ansible:FILE. May be repeated: a later one lies over the earlier ones, field by field. `apply PLAN` knows it already
     #[arg(short, long, value_name = "SOURCE")]
     pub(super) inventory: Vec<String>,
     /// One value that lies over all of these, such as network.asn=64999. May be repeated; takes no secret
@@ -36,13 +36,16 @@ pub(super) struct Told {
     pub(super) folder: PathBuf,
     /// The last lines that programs wrote to standard error, by the name of their text.
     pub(super) said: BTreeMap<String, String>,
+    /// What is beside a source and was not read.
+    pub(super) warnings: Vec<Mistake>,
 }
 
 /// One source, as its prefix says.
 enum Source<'a> {
     StandardInput,
     Program(&'a str),
-    File(&'a Path),
+    /// With its prefix, which is empty for barque's own form.
+    File(&'static str, Form, &'a Path),
 }
 
 impl<'a> Source<'a> {
@@ -50,7 +53,9 @@ impl<'a> Source<'a> {
         match written.split_once(':') {
             _ if written == "-" => Source::StandardInput,
             Some(("exec", program)) => Source::Program(program),
-            _ => Source::File(Path::new(written)),
+            Some(("terraform", path)) => Source::File("terraform:", Form::Terraform, Path::new(path)),
+            Some(("ansible", path)) => Source::File("ansible:", Form::Ansible, Path::new(path)),
+            _ => Source::File("", Form::Inventory, Path::new(written)),
         }
     }
 }
@@ -77,7 +82,7 @@ impl Sources {
                 // A bare name is looked for in PATH.
                 Source::Program(program) if !program.contains('/') => written.clone(),
                 Source::Program(program) => format!("exec:{}", absolute(Path::new(program))?),
-                Source::File(path) => absolute(path)?,
+                Source::File(prefix, _, path) => format!("{prefix}{}", absolute(path)?),
             })
         });
         Ok(Sources { inventory: inventory.collect::<anyhow::Result<_>>()?, set: self.set.clone() })
@@ -93,11 +98,11 @@ impl Sources {
             return Err(with_hint(Kind::BadInput, "standard input can be read only once", "write `-i -` once"));
         }
         let files = self.inventory.iter().filter_map(|written| match Source::of(written) {
-            Source::File(path) => Some(parent(path)),
+            Source::File(_, form, path) => Some(parent(&file_in(form, path))),
             _ => None,
         });
         let folder = files.into_iter().next().unwrap_or_else(|| PathBuf::from("."));
-        let mut told = Told { texts: Vec::new(), folder, said: BTreeMap::new() };
+        let mut told = Told { texts: Vec::new(), folder, said: BTreeMap::new(), warnings: Vec::new() };
         let mut failures = Vec::new();
         for written in &self.inventory {
             match told.read(written) {
@@ -127,7 +132,7 @@ impl Told {
         let bad = |what: String| with_hint(Kind::BadInput, what, "name an inventory with -i FILE");
         Ok(match Source::of(written) {
             Source::StandardInput => {
-                let content = utf8(STANDARD_INPUT, std::io::stdin().lock().take(MOST_BYTES))?;
+                let content = utf8(STANDARD_INPUT, MOST_BYTES, std::io::stdin().lock())?;
                 Text { folder: self.other(here), ..Text::inventory(STANDARD_INPUT, content) }
             }
             Source::Program(program) => {
@@ -137,12 +142,33 @@ impl Told {
                 }
                 Text { folder: self.other(here), ..Text::inventory(written, printed.text) }
             }
-            Source::File(path) => {
-                let file = fs_err::File::open(path).map_err(|error| bad(error.to_string()))?;
-                let content = utf8(written, file.take(MOST_BYTES))?;
-                Text { folder: self.other(&parent(path)), ..Text::inventory(written, content) }
+            Source::File(_, form, path) => {
+                let path = file_in(form, path);
+                let most = if form == Form::Terraform { STATE_LIMIT as u64 + 1 } else { MOST_BYTES };
+                let file = fs_err::File::open(&path).map_err(|error| bad(error.to_string()))?;
+                let name = path.display().to_string();
+                let content = utf8(&name, most, file)?;
+                if form == Form::Ansible {
+                    self.unread_beside(&path);
+                }
+                Text { folder: self.other(&parent(&path)), form, ..Text::inventory(name, content) }
             }
         })
+    }
+
+    /// Ansible would take variables from there.
+    fn unread_beside(&mut self, path: &Path) {
+        let folders = ["group_vars", "host_vars"].map(|name| parent(path).join(name));
+        self.warnings.extend(
+            folders.into_iter().filter(|folder| folder.is_dir()).map(|folder| Mistake {
+                file: folder.display().to_string(),
+                line: 0,
+                column: 0,
+                message: "variables in this folder are not read".to_string(),
+                fix: "write what barque should know of them into a second inventory: `-i ansible:… -i more.yaml`"
+                    .to_string(),
+            }),
+        );
     }
 
     /// A folder that is not the one where relative paths start anyway.
@@ -153,17 +179,22 @@ impl Told {
     }
 }
 
-fn utf8(name: &str, mut from: impl Read) -> anyhow::Result<String> {
+/// A folder of Terraform has its state under a name of its own.
+fn file_in(form: Form, path: &Path) -> PathBuf {
+    if form == Form::Terraform && path.is_dir() { path.join("terraform.tfstate") } else { path.to_path_buf() }
+}
+
+fn utf8(name: &str, most: u64, from: impl Read) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let bad =
         |why: String| with_hint(Kind::BadInput, format!("reading {name}: {why}"), "name an inventory with -i FILE");
-    from.read_to_end(&mut bytes).map_err(|error| bad(error.to_string()))?;
-    text(bytes).ok_or_else(|| bad("it is no UTF-8 text".to_string()))
+    from.take(most).read_to_end(&mut bytes).map_err(|error| bad(error.to_string()))?;
+    text(bytes, most).ok_or_else(|| bad("it is no UTF-8 text".to_string()))
 }
 
 /// The text, unless it is none. One that was cut off may end within a letter, and is told to be too large later.
-pub(super) fn text(bytes: Vec<u8>) -> Option<String> {
-    if bytes.len() as u64 == MOST_BYTES {
+pub(super) fn text(bytes: Vec<u8>, most: u64) -> Option<String> {
+    if bytes.len() as u64 == most {
         return Some(String::from_utf8_lossy(&bytes).into_owned());
     }
     String::from_utf8(bytes).ok()

@@ -21,14 +21,14 @@ const DEPTH_LIMIT: usize = 32;
 const KEY_LIMIT: usize = 512;
 
 /// A value.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     pub(super) at: Place,
     pub(super) value: Value,
 }
 
 /// What a value is. `plain` scalars were written without quotes: only they can be numbers, booleans or null.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Scalar {
         text: String,

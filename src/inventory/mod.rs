@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
+mod ansible;
 mod assignment;
 mod defaults;
 mod document;
@@ -34,6 +35,7 @@ mod settings;
 mod ssh;
 mod syntax;
 mod taints;
+mod terraform;
 mod texts;
 mod validate;
 mod version;
@@ -48,6 +50,7 @@ pub use parse::{parse, parse_with};
 pub use reveal::{Closed, Reveal, Unopened, Unreadable};
 pub use schema::schema;
 pub use settings::{From, Setting, Settings, settings};
+pub use terraform::STATE_LIMIT;
 pub use texts::{Form, Text};
 pub use version::check_version;
 pub use warnings::warnings;

@@ -2,7 +2,7 @@
 
 use super::document::{Node, load};
 use super::findings::{Findings, Origin};
-use super::{assignment, merge, plain_secret};
+use super::{ansible, assignment, merge, plain_secret, terraform};
 
 /// One text of an inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Text {
 pub enum Form {
     /// As `barque schema` has it, in YAML or JSON.
     Inventory,
+    /// A state or output of Terraform, with an output `barque`.
+    Terraform,
+    /// An inventory of Ansible, in INI or YAML.
+    Ansible,
     /// `key.path=value`, from the command line.
     Setting,
 }
@@ -69,6 +73,8 @@ pub(super) fn read(texts: &[Text], findings: &mut Findings) -> Option<Node> {
 fn tree(file: usize, text: &Text, findings: &mut Findings) -> Option<Node> {
     let mut tree = match text.form {
         Form::Inventory => load(file, &text.content, findings),
+        Form::Terraform => terraform::read(file, &text.content, findings),
+        Form::Ansible => ansible::read(file, &text.name, &text.content, findings),
         Form::Setting => assignment::read(file, &text.content, findings),
     }?;
     plain_secret::take_out(&mut tree, findings);

@@ -33,7 +33,9 @@ pub struct Desired {
 
 impl Desired {
     pub fn of(inventory: &str) -> Desired {
-        let inventory = inventory::parse("inventory.yaml", inventory).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let texts = [inventory::Text::inventory("inventory.yaml", inventory)];
+        let inventory =
+            inventory::parse_with(&texts, &inventory::Unopened).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         let mut secrets = BTreeMap::new();
         let mut public = BTreeMap::from([("pki/sa.pub".into(), include_str!("../fixtures/pki/sa.pub").into())]);
         for (authority, text) in Authority::ALL.into_iter().zip(CERTIFICATES) {

@@ -1,6 +1,6 @@
 //! The examples of `inventories/`, and what a good inventory becomes.
 
-use super::super::{Ssh, jumps, warnings};
+use super::super::{Ssh, Text, Unopened, jumps, parse_with, warnings};
 use super::good;
 
 #[test]
@@ -38,7 +38,8 @@ fn the_example_with_one_node_of_a_kind() {
 
 #[test]
 fn the_example_with_all_fields() {
-    let inventory = good(include_str!("../../../inventories/all-fields.yaml"));
+    let all_fields = include_str!("../../../inventories/all-fields.yaml");
+    let inventory = parse_with(&[Text::inventory("i", all_fields)], &Unopened).unwrap();
     assert_eq!(inventory.version.as_deref(), Some("v1.37.2"));
     assert_eq!(inventory.api.endpoint.as_deref(), Some("k8s.example.com:6443"));
     assert_eq!(inventory.api.sans, ["k8s.example.org", "192.0.2.10"]);
@@ -57,9 +58,10 @@ fn the_example_with_all_fields() {
         key: Some("~/.ssh/w2".into()),
         known_hosts: Some("known_hosts_w2".into()),
         jump: jumps("bastion.example.com,ops@[fd00::7]:2222").ok(),
-        sudo_password: None,
+        sudo_password: w2.ssh.sudo_password.clone(),
     };
     assert_eq!(w2.ssh, ssh);
+    assert_eq!(w2.ssh.sudo_password.as_ref().map(|given| given.place.starts_with("i:")), Some(true));
     assert_eq!((w2.zone.as_deref(), w2.rack.as_deref()), (Some("z2"), Some("r2")));
     assert_eq!((w2.location.as_deref(), w2.function.as_deref()), (Some("hamburg"), Some("training")));
     assert_eq!(w2.labels["example.com/disk"], "ssd");

@@ -9,6 +9,7 @@ mod groups;
 mod hosts;
 mod schema;
 mod settings;
+mod sources;
 mod texts;
 
 const MASTERS: &str = "cluster: ha\nmasters:\n  m1: 10.0.0.1\n";
