@@ -32,7 +32,7 @@ pub(super) fn lay(below: Node, above: Node, findings: &mut Findings) -> Node {
 
 fn both(path: String, below: Node, above: Node, findings: &mut Findings) -> Node {
     // A heading without anything below it says nothing: it neither takes away nor replaces.
-    if above.is_unwritten() && below.is_mapping() {
+    if above.is_unwritten() && (below.is_mapping() || below.is_unwritten()) {
         return below;
     }
     if below.is_unwritten() && above.is_mapping() {
@@ -50,7 +50,8 @@ fn both(path: String, below: Node, above: Node, findings: &mut Findings) -> Node
                 };
                 let (known, there) = &mut fields[*index];
                 let path = if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
-                let (is_part, at) = (there.is_mapping() || value.is_mapping(), there.at);
+                let is_part = there.is_mapping() || value.is_mapping() || there.is_unwritten() && value.is_unwritten();
+                let at = there.at;
                 let old = std::mem::replace(there, Node { at, value: Value::Sequence(Vec::new()) });
                 *there = both(path, old, value, findings);
                 if !is_part {

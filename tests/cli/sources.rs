@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::clusters::{Site, site};
 use super::{Desk, Said, said};
 
 const BASE: &str = "cluster: a\nmasters: {m1: 10.0.0.1}\nworkers: {w1: 10.0.0.2}\n";
@@ -203,4 +204,88 @@ fn an_age_ciphertext_is_opened_with_the_operators_key() {
     program(&desk, "bin/age", "cat >/dev/null; echo 'no identity matched' >&2; exit 1");
     let said = run(Some("key"));
     assert!(said.code == 2 && has_line(&said.err, &["`age` did not open this: no identity matched"]), "{said:#?}");
+}
+
+#[test]
+fn every_example_of_a_source_is_read() {
+    let desk = Desk::set_up();
+    let example = |name: &str| format!("{}/inventories/{name}", env!("CARGO_MANIFEST_DIR"));
+    for (prefix, name, place, host) in [
+        ("", "minimal.yaml", ":2:", "w20"),
+        ("exec:", "cmdb", ":2:", "w1"),
+        ("terraform:", "terraform/terraform.tfstate", ":", "w1"),
+        ("terraform:", "terraform", "/terraform.tfstate:", "w1"),
+        ("terraform:", "terraform/output.json", ":", "w1"),
+        ("terraform:", "terraform/show.json", ":1:", "w1"),
+        ("ansible:", "ansible/hosts.ini", ":", "w3"),
+        ("ansible:", "ansible/hosts.yaml", ":", "w3"),
+    ] {
+        let path = example(name);
+        let said = shown(&desk, &["-i", &format!("{prefix}{path}"), host]);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{name}: {said:#?}");
+        let shown_name = if prefix == "exec:" { format!("exec:{path}") } else { path };
+        assert!(has_line(&said.out, &["cluster ", &format!(" {shown_name}{place}")]), "{name}: {}", said.out);
+    }
+    let files = ["merged-common.yaml", "merged-berlin.yaml"].map(example);
+    let said = shown(&desk, &["-i", &files[0], "-i", &files[1]]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:#?}");
+    assert!(has_line(&said.out, &["kubelet.maxPods", " 20 ", "merged-berlin.yaml:", "(group gpu)"]), "{}", said.out);
+}
+
+#[test]
+fn what_of_ansible_is_not_taken_over_is_warned_of() {
+    let desk = Desk::set_up();
+    desk.write("of/hosts", "[masters]\nm1 ansible_host=127.0.0.1 ip=10.0.0.1 ansible_port=1 kube_version=v1\n");
+    desk.write("of/group_vars/all.yml", "a: b\n");
+    let warnings = ["of/hosts:2:", "the variable `kube_version` means nothing to barque"];
+    let said = shown(&desk, &["-i", "ansible:of/hosts", "--set", "cluster=a"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    assert!(has_line(&said.err, &[&["warning: "][..], &warnings].concat()), "{}", said.err);
+    assert!(has_line(&said.err, &["warning: of/group_vars: variables in this folder are not read"]), "{}", said.err);
+    assert!(has_line(&said.out, &["cluster ", " a ", " --set cluster"]), "{}", said.out);
+    let said = desk.run(&["status", "-i", "ansible:of/hosts", "--set", "cluster=a"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    desk.write("of/hosts", "[masters]\nm1 ansible_host=10.0.0.1 ansible_ssh_pass=hunter2\n");
+    let said = shown(&desk, &["-i", "ansible:of/hosts", "--set", "cluster=a"]);
+    assert!(
+        said.code == 2 && has_line(&said.err, &["of/hosts:2:42: `ansible_ssh_pass` keeps a password"]),
+        "{said:#?}"
+    );
+    assert!(!said.err.contains("hunter2"), "{}", said.err);
+}
+
+#[test]
+fn a_saved_plan_reads_all_sources_again() {
+    let Site { desk, .. } = &site(1, 1);
+    desk.write("more/b.yaml", "workers: {w1: {zone: z1}}\n");
+    let plan = ["plan", "-i", "i.yaml", "-i", "more/b.yaml", "--set", "labels.team=a", "--out", "p"];
+    assert_eq!(desk.run(&plan).code, 0);
+    let elsewhere = |arguments: &[&str], input: &str| {
+        let mut command = desk.command(arguments);
+        let child = command.current_dir(desk.path("more")).stdin(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        // One that does not read it may have ended.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        said(child.wait_with_output().unwrap())
+    };
+    desk.write("more/b.yaml", "workers: {w1: {zone: z2}}\n");
+    let said = elsewhere(&["apply", "../p"], "");
+    assert!(said.code == 2 && said.err.contains("the inventory has changed since"), "{said:#?}");
+    desk.write("more/b.yaml", "# as it was\nworkers: {w1: {zone: z1}}\n");
+    let said = elsewhere(&["apply", "../p", "--set", "labels.team=b"], "");
+    assert!(said.code == 2 && said.err.contains("the inventory has changed since"), "{said:#?}");
+    let said = elsewhere(&["apply", "../p"], "");
+    assert_eq!(said.code, 0, "{said:#?}");
+    let next = format!("barque status -i {}", desk.path("i.yaml").canonicalize().unwrap().display());
+    assert!(said.out.contains(&next) && said.out.contains("--set labels.team=a"), "{}", said.out);
+    assert!(desk.path("clusters/site").exists() && !desk.path("more/clusters").exists());
+
+    let text = fs_err::read_to_string(desk.path("i.yaml")).unwrap();
+    let said =
+        piped(desk, &["plan", "-i", "-", "--folder", "clusters/site", "--set", "labels.team=c", "--out", "p"], &text);
+    assert_eq!(said.code, 0, "{said:#?}");
+    let said = piped(desk, &["apply", "p"], "cluster: site\nmasters: {m1: 10.0.0.11}\n");
+    assert!(said.code == 2 && said.err.contains("the inventory has changed since"), "{said:#?}");
+    let said = piped(desk, &["apply", "p"], &text);
+    assert_eq!(said.code, 0, "{said:#?}");
 }

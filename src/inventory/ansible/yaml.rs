@@ -14,6 +14,7 @@ pub(super) fn read(file: usize, text: &str, findings: &mut Findings) -> Option<F
     };
     let has = |name: &str| groups.iter().any(|(key, _)| key.value == name);
     if has("_meta") || has("plugin") {
+        let at = groups.first().map_or(at, |(key, _)| key.at);
         let fix = "let Ansible write it out: ansible-inventory --list --yaml --output FILE";
         findings.add(at, "this is no list of hosts in the form that people write", fix);
         return None;

@@ -63,7 +63,11 @@ fn the_three_forms_of_terraform_say_the_same() {
     assert_eq!(state.hosts["m1"].rack, None, "null is an attribute that is left out");
     assert!(state.warnings.is_empty() && w1.line > 10, "{state:?}");
     let shown = settings(&[example!("terraform/terraform.tfstate", Form::Terraform)], &Closed).unwrap();
-    let From::Written { file, line, column, .. } = &shown.cluster[0].from else { panic!("{shown:?}") };
+    let From::Written { file, line, column, .. } =
+        &shown.cluster.iter().find(|setting| setting.field == "cluster").unwrap().from
+    else {
+        panic!("{shown:?}")
+    };
     let text = include_str!("../../../inventories/terraform/terraform.tfstate");
     let at = text.lines().position(|line| line.contains("192.0.2.21")).unwrap() + 1;
     let address = shown.hosts["w1"].iter().find(|setting| setting.field == "ssh.address").unwrap();
@@ -183,7 +187,7 @@ fn what_of_ansible_is_wrong_has_its_place() {
         ("ansible_ssh_pass = hunter2\n", "7:20 `ansible_ssh_pass` keeps a password in plain text"),
         (
             "[workers]\nw1 ansible_become_pass='hunter2 x'\n",
-            "8:25 `ansible_become_pass` keeps a password in plain text",
+            "8:24 `ansible_become_pass` keeps a password in plain text",
         ),
         ("[workers]\nw1 ansible_become_pass=hunter2 hunter2\n", "8:32 this word is no `name=value`"),
         ("[workers]\nw1 a='hunter2\n", "8:1 a quotation mark has no other one in this line"),
