@@ -43,7 +43,7 @@ fn the_example_of_two_files() {
     assert_eq!((inventory.cluster.as_str(), inventory.network.asn), ("berlin", 64600));
     assert_eq!(inventory.network.domain, "k8s.example.com");
     let w2 = &inventory.hosts["w2"];
-    assert_eq!((w2.ssh.user.as_str(), w2.kubelet["maxPods"].as_u64(), w2.taints.len()), ("admin", Some(20), 1));
+    assert_eq!((w2.ssh.user.as_deref(), w2.kubelet["maxPods"].as_u64(), w2.taints.len()), (Some("admin"), Some(20), 1));
     assert!(inventory.warnings.is_empty(), "{:?}", inventory.warnings);
 }
 
@@ -57,8 +57,8 @@ fn the_three_forms_of_terraform_say_the_same() {
     assert_eq!((state.cluster.as_str(), state.masters().count(), state.workers().count()), ("cloud", 3, 1));
     let w1 = &state.hosts["w1"];
     assert_eq!(
-        (w1.ssh.address.as_str(), w1.ssh.user.as_str(), w1.rack.as_deref()),
-        ("192.0.2.21", "admin", Some("r1"))
+        (w1.ssh.address.as_str(), w1.ssh.user.as_deref(), w1.rack.as_deref()),
+        ("192.0.2.21", Some("admin"), Some("r1"))
     );
     assert_eq!(state.hosts["m1"].rack, None, "null is an attribute that is left out");
     assert!(state.warnings.is_empty() && w1.line > 10, "{state:?}");
@@ -125,12 +125,12 @@ fn both_forms_of_ansible_say_the_same() {
         (host.address.to_string(), ssh.address.clone(), ssh.port, ssh.user.clone(), ssh.key.clone().unwrap())
     };
     let row = |address: &str, ssh: &str, port, user: &str, key: &str| {
-        (address.to_owned(), ssh.to_owned(), port, user.to_owned(), key.to_owned())
+        (address.to_owned(), ssh.to_owned(), port, Some(user.to_owned()), key.to_owned())
     };
-    assert_eq!(way("m1"), row("10.0.0.11", "192.0.2.11", 22, "admin", "~/.ssh/fleet"));
-    assert_eq!(way("m3"), row("10.0.0.13", "192.0.2.13", 22, "root", "~/.ssh/fleet"));
-    assert_eq!(way("w2.example.com"), row("10.0.0.22", "w2.example.com", 2222, "admin", "~/.ssh/workers"));
-    assert_eq!(way("w3"), row("10.0.0.23", "10.0.0.23", 22, "admin", "~/.ssh/workers"));
+    assert_eq!(way("m1"), row("10.0.0.11", "192.0.2.11", None, "admin", "~/.ssh/fleet"));
+    assert_eq!(way("m3"), row("10.0.0.13", "192.0.2.13", None, "root", "~/.ssh/fleet"));
+    assert_eq!(way("w2.example.com"), row("10.0.0.22", "w2.example.com", Some(2222), "admin", "~/.ssh/workers"));
+    assert_eq!(way("w3"), row("10.0.0.23", "10.0.0.23", None, "admin", "~/.ssh/workers"));
 
     let shown = settings(&[example!("ansible/hosts.ini", Form::Ansible)], &Closed).unwrap();
     let line = |host: &str, field: &str| {
