@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use barque::agent::{Look, Session, Supplier, reread_reply, reread_request};
 use barque::cli::{history_of, measured_in};
 use barque::host::{Connection, look_up};
-use barque::inventory::{Inventory, Text, parse, parse_other, settings};
+use barque::inventory::{Closed, Form, Inventory, Text, parse, parse_other, parse_with, settings};
 use barque::pki::CertificateSpec;
 use barque::plan::{Saved, estimate};
 use barque::secret::{Secret, sha256_hex};
@@ -35,7 +35,14 @@ pub const ENTRIES: [(&str, Entry); 6] = [
 /// The operator's inventory.
 pub fn inventory(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let shown = settings(&[Text::inventory("i.yaml", &*text)], &barque::inventory::Closed);
+    let shown = settings(&[Text::inventory("i.yaml", &*text)], &Closed);
+    for (form, name) in
+        [(Form::Terraform, "f"), (Form::Ansible, "hosts"), (Form::Ansible, "hosts.yaml"), (Form::Setting, "--set")]
+    {
+        let over = Text { form, ..Text::inventory(name, &*text) };
+        let _ = parse_with(&[over.clone()], &Closed);
+        let _ = parse_with(&[Text::inventory("i.yaml", &*text), over], &Closed);
+    }
     match parse("i.yaml", &text) {
         Ok(inventory) => {
             assert!(!inventory.hosts.is_empty() && shown.is_ok());

@@ -32,7 +32,7 @@ pub(super) fn lay(below: Node, above: Node, findings: &mut Findings) -> Node {
 
 fn both(path: String, below: Node, above: Node, findings: &mut Findings) -> Node {
     // A heading without anything below it says nothing: it neither takes away nor replaces.
-    if above.is_unwritten() && (below.is_mapping() || below.is_unwritten()) {
+    if above.is_unwritten() && below.is_mapping() {
         return below;
     }
     if below.is_unwritten() && above.is_mapping() {
@@ -50,11 +50,12 @@ fn both(path: String, below: Node, above: Node, findings: &mut Findings) -> Node
                 };
                 let (known, there) = &mut fields[*index];
                 let path = if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
-                let is_part = there.is_mapping() || value.is_mapping() || there.is_unwritten() && value.is_unwritten();
+                // The first text in which it is a mapping is where a host or group is defined.
+                let stays = there.is_mapping();
                 let at = there.at;
                 let old = std::mem::replace(there, Node { at, value: Value::Sequence(Vec::new()) });
                 *there = both(path, old, value, findings);
-                if !is_part {
+                if !stays {
                     *known = key;
                 }
             }

@@ -6,10 +6,12 @@
 use super::document::{Entry, Node, Value, load_unlimited};
 use super::findings::{Findings, Place};
 
+/// Names in one message.
+const SHOWN: usize = 5;
 /// The output's name.
 const OUTPUT: &str = "barque";
 /// The largest file: a state holds everything that Terraform made.
-pub const STATE_LIMIT: usize = 64 << 20;
+pub const STATE_LIMIT: usize = 16 << 20;
 /// The only format of states since Terraform 0.12.
 const STATE_VERSION: &str = "4";
 
@@ -30,7 +32,11 @@ pub(super) fn read(file: usize, text: &str, findings: &mut Findings) -> Option<N
     let outputs = outputs(at, fields, findings)?;
     let names: Vec<String> = outputs.iter().map(|(key, _)| key.value.clone()).collect();
     let Some((key, output)) = taken(outputs, OUTPUT) else {
-        let found = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
+        let found = if names.is_empty() {
+            "none at all".to_owned()
+        } else {
+            names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ")
+        };
         let fix = "add `output \"barque\" { value = { cluster = \"…\", masters = {…}, workers = {…} } }`, and run \
                    `terraform apply`";
         findings.add(Place::whole(file), format!("there is no output named `{OUTPUT}`, but {found}"), fix);

@@ -248,7 +248,7 @@ fn what_of_ansible_is_not_taken_over_is_warned_of() {
     desk.write("of/hosts", "[masters]\nm1 ansible_host=10.0.0.1 ansible_ssh_pass=hunter2\n");
     let said = shown(&desk, &["-i", "ansible:of/hosts", "--set", "cluster=a"]);
     assert!(
-        said.code == 2 && has_line(&said.err, &["of/hosts:2:42: `ansible_ssh_pass` keeps a password"]),
+        said.code == 2 && has_line(&said.err, &["of/hosts:2:43: `ansible_ssh_pass` keeps a password"]),
         "{said:#?}"
     );
     assert!(!said.err.contains("hunter2"), "{}", said.err);

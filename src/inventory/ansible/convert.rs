@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use super::super::document::{Entry, Node, Value};
 use super::super::findings::{Findings, Located, Place};
-use super::fleet::{ALL, Fleet, Group};
-use super::variables::{Meaning, is_template, meaning};
+use super::fleet::{ALL, Fleet, Group, Host, SHOWN, is_usable};
+use super::variables::{ADDRESS, CLUSTER, KEY, Meaning, PORT, SSH_ADDRESS, USER, is_template, meaning};
 
 /// Groups whose hosts are masters, in the names of Kubespray now and before, and in plain ones.
 const MASTERS: [&str; 3] = ["kube_control_plane", "kube-master", "masters"];
@@ -16,8 +16,6 @@ const WORKERS: [&str; 3] = ["kube_node", "kube-node", "workers"];
 const ETCD: &str = "etcd";
 /// Groups of groups that say nothing more.
 const STRUCTURE: [&str; 4] = [ALL, "ungrouped", "k8s_cluster", "k8s-cluster"];
-/// Names in one message.
-const SHOWN: usize = 5;
 /// What to do about anything that is not taken over.
 const SECOND: &str = "write what barque should know of it into a second inventory: `-i ansible:… -i more.yaml`";
 
@@ -28,7 +26,7 @@ pub(super) fn tree(file: usize, fleet: &Fleet, findings: &mut Findings) -> Node 
         let groups = fleet.groups_of(host);
         let is_in = |names: &[&str]| names.iter().any(|name| groups.contains(name));
         let (is_master, is_worker) = (is_in(&MASTERS), is_in(&WORKERS));
-        let entry = || (Located { at: host.at, value: name.clone() }, fields(name, host.at, &fleet.variables_of(host)));
+        let entry = || (Located { at: host.at, value: name.clone() }, fields(name, host, &fleet.order_of(host)));
         match (is_master, is_worker) {
             (true, _) => masters.push(entry()),
             (false, true) => workers.push(entry()),
@@ -54,7 +52,7 @@ pub(super) fn tree(file: usize, fleet: &Fleet, findings: &mut Findings) -> Node 
     check_variables(fleet, findings);
 
     let mut entries: Vec<Entry> = Vec::new();
-    let cluster = fleet.groups.get(ALL).and_then(|all| all.variables.get("barque_cluster"));
+    let cluster = fleet.groups.get(ALL).and_then(|all| all.variables.get(CLUSTER));
     entries.extend(cluster.map(|node| (word("cluster", node.at), as_text(node))));
     for (section, groups, hosts) in [("masters", MASTERS, masters), ("workers", WORKERS, workers)] {
         if !hosts.is_empty() {
@@ -68,20 +66,17 @@ pub(super) fn tree(file: usize, fleet: &Fleet, findings: &mut Findings) -> Node 
 
 /// A host's own fields. Ansible connects to `ansible_host`, else to the host's name; the cluster uses `ip`, else the
 /// address that Ansible connects to.
-fn fields(name: &str, at: Place, variables: &BTreeMap<&str, &Node>) -> Node {
-    let value = |wanted: Meaning| {
-        let found = variables.iter().find(|(name, node)| meaning(name, node) == wanted && !node.is_empty());
-        found.map(|(_, node)| *node)
-    };
-    let way = value(Meaning::SshAddress).map_or_else(|| text(at, name), as_text);
-    let address = value(Meaning::Address).map(as_text).or_else(|| is_address(&way).then(|| way.clone()));
+fn fields(name: &str, host: &Host, order: &[&Group]) -> Node {
+    let (at, value) = (host.at, |names: &[&str]| host.value(order, names));
+    let way = value(&SSH_ADDRESS).map_or_else(|| text(at, name), as_text);
+    let address = value(&ADDRESS).map(as_text).or_else(|| is_address(&way).then(|| way.clone()));
     let mut ssh: Vec<Entry> = Vec::new();
     if address.as_ref().map(|address| &address.value) != Some(&way.value) {
         ssh.push((word("address", way.at), way));
     }
-    ssh.extend(value(Meaning::Port).map(|node| (word("port", node.at), as_number(node))));
-    ssh.extend(value(Meaning::User).map(|node| (word("user", node.at), as_text(node))));
-    ssh.extend(value(Meaning::Key).map(|node| (word("key", node.at), as_text(node))));
+    ssh.extend(value(&PORT).map(|node| (word("port", node.at), as_number(node))));
+    ssh.extend(value(&USER).map(|node| (word("user", node.at), as_text(node))));
+    ssh.extend(value(&KEY).map(|node| (word("key", node.at), as_text(node))));
     let mut entries: Vec<Entry> = address.map(|address| (word("address", address.at), address)).into_iter().collect();
     if !ssh.is_empty() {
         entries.push((word("ssh", at), Node { at, value: Value::Mapping(ssh) }));
@@ -164,11 +159,18 @@ fn check_variables(fleet: &Fleet, findings: &mut Findings) {
                 let message = format!("`{name}` is a template, which barque does not evaluate");
                 findings.add(node.at, message, "write the value itself");
             }
+            _ if !is_usable(node) => {
+                findings.add(
+                    node.at,
+                    format!("`{name}` is no single short value"),
+                    "write one value, or remove the line",
+                );
+            }
             _ => {}
         }
     }
-    let all = fleet.groups.get(ALL).and_then(|all| all.variables.get("barque_cluster")).map(|node| node.at);
-    for (name, node) in fleet.all_variables().filter(|(name, node)| *name == "barque_cluster" && Some(node.at) != all) {
+    let all = fleet.groups.get(ALL).and_then(|all| all.variables.get(CLUSTER)).map(|node| node.at);
+    for (name, node) in fleet.all_variables().filter(|(name, node)| *name == CLUSTER && Some(node.at) != all) {
         findings.warn(node.at, format!("`{name}` holds in the variables of `all` only"), "move it there");
     }
     for (name, places) in unknown {

@@ -1,13 +1,23 @@
 //! Ansible's own view: hosts and groups with variables, and what of them holds for a host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use super::super::document::Node;
+use super::super::document::{Node, Value};
 use super::super::findings::{Findings, Located, Place};
 use super::super::nearest::nearest;
 
 /// Variables with the places of their values.
 pub(super) type Variables = BTreeMap<String, Node>;
+
+/// Times that hosts are named, in all groups together: a small file of ranges could name them without end.
+const NAMED_LIMIT: usize = 100_000;
+/// Signs of a value that every host of a range may get.
+const LONGEST_VALUE: usize = 1024;
+/// Names in one message.
+pub(super) const SHOWN: usize = 5;
+/// Groups: more is no structure that anybody could follow, and each could be in all others.
+const GROUP_LIMIT: usize = 500;
 
 /// The group that every host is in.
 pub(super) const ALL: &str = "all";
@@ -16,6 +26,10 @@ pub(super) const ALL: &str = "all";
 pub(super) struct Fleet {
     pub(super) hosts: BTreeMap<String, Host>,
     pub(super) groups: BTreeMap<String, Group>,
+    /// The variables of each line or key that names hosts.
+    of_hosts: Vec<Rc<Variables>>,
+    /// Times that hosts were named.
+    named: usize,
     /// Each group's depth below `all`, and the groups that it is in, itself included.
     linked: BTreeMap<String, (usize, BTreeSet<String>)>,
 }
@@ -23,7 +37,8 @@ pub(super) struct Fleet {
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) at: Place,
-    pub(super) variables: Variables,
+    /// A later one lies over an earlier one. Hosts of a range share theirs.
+    variables: Vec<Rc<Variables>>,
     /// The groups that name it.
     groups: BTreeSet<String>,
 }
@@ -42,16 +57,47 @@ impl Fleet {
         self.groups.entry(name.to_owned()).or_insert_with(new)
     }
 
-    /// Puts a host into a group, with variables over those that it has.
-    pub(super) fn put(&mut self, group: &str, name: String, at: Place, variables: &Variables) {
-        let new = || Host { at, variables: Variables::new(), groups: BTreeSet::new() };
-        let host = self.hosts.entry(name).or_insert_with(new);
-        host.groups.insert(group.to_owned());
-        host.variables.extend(variables.iter().map(|(name, node)| (name.clone(), node.clone())));
+    /// Puts hosts into a group, with variables over those that they have.
+    pub(super) fn put(
+        &mut self,
+        group: &str,
+        names: Vec<String>,
+        at: Place,
+        variables: Variables,
+        findings: &mut Findings,
+    ) {
+        let before = self.named;
+        self.named = before.saturating_add(names.len());
+        if self.named > NAMED_LIMIT {
+            if before <= NAMED_LIMIT {
+                let message = format!("from here on hosts are named more than {NAMED_LIMIT} times");
+                findings.add(
+                    at,
+                    message,
+                    "divide them among several clusters: Kubernetes is not tested with more than 5000",
+                );
+            }
+            return;
+        }
+        let variables = Rc::new(variables);
+        self.of_hosts.push(Rc::clone(&variables));
+        for name in names {
+            let new = || Host { at, variables: Vec::new(), groups: BTreeSet::new() };
+            let host = self.hosts.entry(name).or_insert_with(new);
+            host.groups.insert(group.to_owned());
+            if !variables.is_empty() {
+                host.variables.push(Rc::clone(&variables));
+            }
+        }
     }
 
     /// Finds which group is in which, once all are known.
-    pub(super) fn link(&mut self, findings: &mut Findings) {
+    pub(super) fn link(&mut self, file: usize, findings: &mut Findings) {
+        if self.groups.len() > GROUP_LIMIT {
+            let message = format!("there are {} groups, more than {GROUP_LIMIT}", self.groups.len());
+            findings.add(Place::whole(file), message, "leave out those that say nothing about hosts of this cluster");
+            return;
+        }
         let names: Vec<&str> = self.groups.keys().map(String::as_str).collect();
         let mut parents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, group) in &self.groups {
@@ -91,8 +137,13 @@ impl Fleet {
         }
         if let Some(first) = waiting.first() {
             let at = self.groups[*first].at;
-            let names = waiting.iter().copied().collect::<Vec<_>>().join(", ");
-            findings.add(at, format!("groups are in a circle, or below one: {names}"), "remove one of their children");
+            let shown = waiting.iter().copied().take(SHOWN).collect::<Vec<_>>().join(", ");
+            let more = if waiting.len() > SHOWN { ", …" } else { "" };
+            findings.add(
+                at,
+                format!("groups are in a circle, or below one: {shown}{more}"),
+                "remove one of their children",
+            );
         }
         self.linked = linked;
     }
@@ -106,21 +157,33 @@ impl Fleet {
         groups.map(String::as_str).filter(|group| *group != ALL).collect()
     }
 
-    /// The variables that hold for a host: a group's over those of the groups that it is in, then by name, then the host's.
-    pub(super) fn variables_of<'a>(&'a self, host: &'a Host) -> BTreeMap<&'a str, &'a Node> {
+    /// The groups of a host by what lies over what: `all`, then a group over those that it is in, then by name.
+    pub(super) fn order_of<'a>(&'a self, host: &'a Host) -> Vec<&'a Group> {
         let mut order: Vec<(usize, &str)> = vec![(0, ALL)];
         let depth = |name: &str| self.linked.get(name).map_or(1, |(depth, _)| *depth);
         order.extend(self.groups_of(host).into_iter().map(|name| (depth(name), name)));
         order.sort_unstable();
-        let of_groups =
-            order.into_iter().filter_map(|(_, name)| self.groups.get(name)).flat_map(|group| &group.variables);
-        of_groups.chain(&host.variables).map(|(name, node)| (name.as_str(), node)).collect()
+        order.into_iter().filter_map(|(_, name)| self.groups.get(name)).collect()
     }
 
     /// Every place where a variable is set.
     pub(super) fn all_variables(&self) -> impl Iterator<Item = (&str, &Node)> {
         let of_groups = self.groups.values().map(|group| &group.variables);
-        let of_hosts = self.hosts.values().map(|host| &host.variables);
+        let of_hosts = self.of_hosts.iter().map(Rc::as_ref);
         of_groups.chain(of_hosts).flatten().map(|(name, node)| (name.as_str(), node))
     }
+}
+
+impl Host {
+    /// The value of the first of these variables that is set: the host's own, else that of the uppermost group.
+    pub(super) fn value<'a>(&'a self, order: &[&'a Group], names: &[&str]) -> Option<&'a Node> {
+        let of_groups = order.iter().rev().map(|group| &group.variables);
+        let mut layers = self.variables.iter().rev().map(Rc::as_ref).chain(of_groups);
+        layers.find_map(|layer| names.iter().find_map(|name| layer.get(*name)).filter(|node| is_usable(node)))
+    }
+}
+
+/// A single value of a length that a name or path has. Any other has its finding.
+pub(super) fn is_usable(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar { text, .. } if (1..=LONGEST_VALUE).contains(&text.len())) && !node.is_empty()
 }

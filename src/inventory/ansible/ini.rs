@@ -112,9 +112,7 @@ fn hosts(at: Place, group: &str, line: &str, fleet: &mut Fleet, findings: &mut F
         }
     }
     fleet.group(group, at);
-    for name in names {
-        fleet.put(group, name, at, &variables);
-    }
+    fleet.put(group, names, at, variables, findings);
 }
 
 /// A line `name = value`.

@@ -19,7 +19,7 @@ pub(super) fn read(file: usize, name: &str, text: &str, findings: &mut Findings)
     let fleet =
         if is_yaml(name, text) { yaml::read(file, text, findings) } else { Some(ini::read(file, text, findings)) };
     let mut fleet = fleet?;
-    fleet.link(findings);
+    fleet.link(file, findings);
     Some(convert::tree(file, &fleet, findings))
 }
 

@@ -2,8 +2,14 @@
 
 use super::super::range::HOST_LIMIT;
 
+/// Letters of a name with its ranges.
+const LONGEST: usize = 300;
+
 /// The hosts that a pattern stands for, and the port that it names.
 pub(super) fn expand(text: &str) -> Result<(Vec<String>, Option<String>), String> {
+    if text.len() > LONGEST {
+        return Err(format!("a host's name cannot have more than {LONGEST} letters"));
+    }
     let (pattern, port) = match text.rsplit_once(':') {
         Some((pattern, port)) if is_number(port) && !port.contains(']') => (pattern, Some(port.to_owned())),
         _ => (text, None),
@@ -88,6 +94,7 @@ mod tests {
             ("[fe80::1]:22", "`[fe80::1]:22` is no range"),
             ("w[1:5001]", "the range `w[1:5001]` has more than 5000 hosts"),
             ("w[1:100][1:100]", "the range `w[1:100][1:100]` has more than 5000 hosts"),
+            (&"w".repeat(301), "a host's name cannot have more than 300 letters"),
             ("w[0:999999]", "the range `w[0:999999]` has more than 5000 hosts"),
         ] {
             assert_eq!(expand(pattern).unwrap_err(), expected);

@@ -2,19 +2,24 @@
 
 use super::super::document::{Node, Value};
 
+/// `ssh.address`, in Ansible's present and former names.
+pub(super) const SSH_ADDRESS: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
+/// `ssh.port`
+pub(super) const PORT: [&str; 2] = ["ansible_port", "ansible_ssh_port"];
+/// `ssh.user`
+pub(super) const USER: [&str; 2] = ["ansible_user", "ansible_ssh_user"];
+/// `ssh.key`
+pub(super) const KEY: [&str; 2] = ["ansible_ssh_private_key_file", "ansible_private_key_file"];
+/// The address that the cluster uses, as Kubespray has it.
+pub(super) const ADDRESS: [&str; 1] = ["ip"];
+/// The cluster's name, in the variables of `all`.
+pub(super) const CLUSTER: &str = "barque_cluster";
+
 /// A variable's meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// `ssh.address`
-    SshAddress,
-    /// `ssh.port`
-    Port,
-    /// `ssh.user`
-    User,
-    /// `ssh.key`
-    Key,
-    /// The address that the cluster uses, as Kubespray has it.
-    Address,
+    /// It becomes a field of a host.
+    Used,
     /// The cluster's name, in the variables of `all`.
     Cluster,
     /// A password, which must not stand there.
@@ -28,12 +33,9 @@ pub(super) enum Meaning {
 /// What a variable of this name and value means.
 pub(super) fn meaning(name: &str, value: &Node) -> Meaning {
     match name {
-        "ansible_host" | "ansible_ssh_host" => Meaning::SshAddress,
-        "ansible_port" | "ansible_ssh_port" => Meaning::Port,
-        "ansible_user" | "ansible_ssh_user" => Meaning::User,
-        "ansible_ssh_private_key_file" | "ansible_private_key_file" => Meaning::Key,
-        "ip" => Meaning::Address,
-        "barque_cluster" => Meaning::Cluster,
+        _ if SSH_ADDRESS.contains(&name) || PORT.contains(&name) || USER.contains(&name) => Meaning::Used,
+        _ if KEY.contains(&name) || ADDRESS.contains(&name) => Meaning::Used,
+        CLUSTER => Meaning::Cluster,
         "ansible_ssh_pass"
         | "ansible_ssh_password"
         | "ansible_password"

@@ -69,9 +69,7 @@ fn hosts(key: Located<String>, node: Node, group: &str, fleet: &mut Fleet, findi
     }
     let own = entries(&format!("the host `{}`", key.value), node, findings);
     variables.extend(own.into_iter().map(|(key, node)| (key.value, node)));
-    for name in names {
-        fleet.put(group, name, key.at, &variables);
-    }
+    fleet.put(group, names, key.at, variables, findings);
 }
 
 fn entries(what: &str, node: Node, findings: &mut Findings) -> Vec<(Located<String>, Node)> {

@@ -198,6 +198,12 @@ fn what_of_ansible_is_wrong_has_its_place() {
         ("[x:children]\nworkerz\n", "8:1 there is no group `workerz`"),
         ("[x:children]\ny\n[y:children]\nx\n", "7:1 groups are in a circle, or below one: x, y"),
         ("ansible_user = {{ who }}\n", "7:16 `ansible_user` is a template, which barque does not evaluate"),
+        ("ansible_user =\n", "7:15 `ansible_user` is no single short value"),
+        ("[x]\nw[1:5000] a=1\n".repeat(21).as_str(), "46:1 from here on hosts are named more than 100000 times"),
+        (
+            (0..500).map(|number| format!("[g{number}]\n")).collect::<String>().as_str(),
+            "0:0 there are 503 groups, more than 500",
+        ),
         ("ansible_port = ssh\n", "7:16 `masters.m1.ssh.port` must be a number"),
         ("[workers]\nw9\n", "8:1 `workers.w9` has no address"),
         ("[workers]\nw9 ip=10.0.0.1\n", "8:7 `w9` has the address 10.0.0.1, as `m1` has on line 2"),

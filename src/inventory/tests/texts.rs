@@ -188,18 +188,18 @@ fn node(file: usize, tree: &Tree) -> Node {
 }
 
 #[test]
-fn a_bare_heading_keeps_the_place_of_the_first() {
+fn a_bare_heading_gives_no_place() {
     let heading = |file| node(file, &Tree::Map(vec![("workers", Tree::Leaf(""))]));
     let fields = node(2, &Tree::Map(vec![("workers", Tree::Map(vec![("w1", Tree::Leaf("x"))]))]));
     let mut findings = Findings::of(vec![Origin::default(); 3]);
     let both = merge::lay(heading(0), heading(1), &mut findings);
     let all = merge::lay(both, fields, &mut findings);
     let Value::Mapping(entries) = &all.value else { panic!("{all:?}") };
-    assert_eq!((entries[0].0.at.file, entries[0].1.is_mapping(), findings.is_empty()), (0, true, true));
+    assert_eq!((entries[0].0.at.file, entries[0].1.is_mapping(), findings.is_empty()), (2, true, true));
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(2048))]
 
     #[test]
     fn laying_over_is_associative(trees in [tree(), tree(), tree()]) {
