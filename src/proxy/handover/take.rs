@@ -123,3 +123,148 @@ fn split(rest: &mut Bytes, length: usize, most: usize) -> anyhow::Result<Bytes> 
 fn missing(found: usize, expected: usize, what: &str) -> anyhow::Error {
     anyhow::anyhow!("{found} of {expected} descriptors of {what} came; this process may have too many open")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::os::fd::AsFd;
+
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::proxy::Timing;
+
+    /// A successor beside a predecessor that has these listeners, hears a hello, and then acts like this.
+    async fn take<Act: Future<Output = ()>>(
+        act: impl FnOnce(Channel, TcpListener, TcpListener) -> Act,
+    ) -> anyhow::Result<Option<Estate>> {
+        let folder = tempfile::tempdir().unwrap();
+        let door = UnixListener::bind(folder.path().join(SERVING)).unwrap();
+        let (clients, health) = (listener().await, listener().await);
+        let options = Options {
+            listen: clients.local_addr().unwrap(),
+            health: health.local_addr().unwrap(),
+            ca: folder.path().join("ca.crt"),
+            upstreams: Vec::new(),
+            prefer: None,
+            name: "successor".to_string(),
+            handover: None,
+            timing: Timing::default(),
+        };
+        let predecessor = async {
+            let mut channel = Channel::new(door.accept().await.unwrap().0);
+            let hello = channel.receive().await.unwrap().unwrap().message().unwrap();
+            let Message::Hello(hello) = hello else { panic!("{hello:?}") };
+            assert_eq!((hello.version, hello.name.as_str()), (VERSION, "successor"));
+            act(channel, clients, health).await;
+        };
+        let pool = Pool::new(&[], None);
+        tokio::join!(predecessor, take_over(folder.path(), &options, &pool)).1
+    }
+
+    async fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").await.unwrap()
+    }
+
+    /// Gives the listeners and no connection, and hears that all is ready.
+    async fn give_listeners(channel: &mut Channel, clients: &TcpListener, health: &TcpListener) {
+        channel.send_with(&Message::Listeners, &[clients.as_fd(), health.as_fd()], &[]).await.unwrap();
+        channel.hear(&Message::Received).await.unwrap();
+        channel.send(&Message::End { connections: 0 }).await.unwrap();
+        channel.hear(&Message::Ready).await.unwrap();
+    }
+
+    fn reason(taken: anyhow::Result<Option<Estate>>) -> String {
+        taken.err().map(|error| format!("{error:#}")).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn where_nobody_serves_there_is_nothing_to_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 1));
+        let options = Options {
+            listen: any,
+            health: any,
+            ca: folder.path().join("ca.crt"),
+            upstreams: Vec::new(),
+            prefer: None,
+            name: String::new(),
+            handover: None,
+            timing: Timing::default(),
+        };
+        let pool = Pool::new(&[], None);
+        assert!(take_over(folder.path(), &options, &pool).await.unwrap().is_none());
+        drop(UnixListener::bind(folder.path().join(SERVING)).unwrap());
+        assert!(take_over(folder.path(), &options, &pool).await.unwrap().is_none(), "its process is gone");
+        assert!(take(|channel, _, _| async { drop(channel) }).await.unwrap().is_none(), "it retired just now");
+    }
+
+    #[tokio::test]
+    async fn a_word_decides_and_a_death_too() {
+        for last in [Some(Message::Go), Some(Message::No), None] {
+            let word = last.clone();
+            let taken = take(|mut channel, clients, health| async move {
+                give_listeners(&mut channel, &clients, &health).await;
+                if let Some(word) = word {
+                    channel.send(&word).await.unwrap();
+                }
+            });
+            match (taken.await, last) {
+                (Ok(Some(estate)), Some(Message::Go) | None) => {
+                    // The predecessor's are closed, and this still takes clients.
+                    let address = estate.clients.local_addr().unwrap();
+                    let (accepted, client) = tokio::join!(estate.clients.accept(), TcpStream::connect(address));
+                    assert!(accepted.is_ok() && client.is_ok());
+                }
+                (taken, Some(Message::No)) => assert!(reason(taken).contains("went on by itself")),
+                (taken, last) => panic!("{last:?}: {}", reason(taken)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_whole_is_not_taken() {
+        let refused = take(|mut channel, _, _| async move {
+            channel.send(&Message::Refusal { reason: "another version".to_string() }).await.unwrap();
+        });
+        assert!(reason(refused.await).contains("it refuses: another version"));
+        let without = take(|mut channel, clients, _| async move {
+            channel.send_with(&Message::Listeners, &[clients.as_fd()], &[]).await.unwrap();
+        });
+        assert!(reason(without.await).contains("1 of 2 descriptors"));
+        let exchanged = take(|mut channel, clients, health| async move {
+            channel.send_with(&Message::Listeners, &[health.as_fd(), clients.as_fd()], &[]).await.unwrap();
+        });
+        assert!(reason(exchanged.await).contains("its listeners are those of"));
+        let counted = take(|mut channel, clients, health| async move {
+            channel.send_with(&Message::Listeners, &[clients.as_fd(), health.as_fd()], &[]).await.unwrap();
+            channel.hear(&Message::Received).await.unwrap();
+            channel.send(&Message::End { connections: 3 }).await.unwrap();
+            assert!(channel.receive().await.unwrap().is_none(), "it is not ready");
+        });
+        assert!(reason(counted.await).contains("0 of 3 connections"));
+        let cut = take(|mut channel, clients, health| async move {
+            channel.send_with(&Message::Listeners, &[clients.as_fd(), health.as_fd()], &[]).await.unwrap();
+            channel.hear(&Message::Received).await.unwrap();
+        });
+        assert!(reason(cut.await).contains("ended in the middle"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_missing_parts_is_not_taken() {
+        for (sent, pending, expected) in [(1, 0, "1 of 2 descriptors"), (2, 9, "9 bytes are too many")] {
+            let taken = take(|mut channel, clients, health| async move {
+                channel.send_with(&Message::Listeners, &[clients.as_fd(), health.as_fd()], &[]).await.unwrap();
+                channel.hear(&Message::Received).await.unwrap();
+                let way = |pending| WayParcel { pending, has_ended: false, is_shut: false };
+                let server = Some(clients.local_addr().unwrap());
+                let parcel = Parcel { server, age_ms: 0, there: way(pending), back: way(0), opening: None };
+                let stream = TcpStream::connect(clients.local_addr().unwrap()).await.unwrap();
+                let descriptors = vec![stream.as_fd(); sent];
+                channel.send_with(&Message::Connections { list: vec![parcel] }, &descriptors, b"12345").await.unwrap();
+                assert!(channel.receive().await.unwrap().is_none());
+            });
+            assert!(reason(taken.await).contains(expected));
+        }
+    }
+}
