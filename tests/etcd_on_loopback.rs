@@ -51,8 +51,8 @@ impl Site {
     fn new(program: PathBuf) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let etcd = pki::new_authority(Authority::Etcd, SystemTime::now()).unwrap();
-        for index in 0..3 {
-            let root = folder.path().join(NAMES[index]);
+        for (index, name) in NAMES.iter().enumerate() {
+            let root = folder.path().join(name);
             let bin = root.join("opt/barque/current/usr/bin");
             fs_err::create_dir_all(&bin).unwrap();
             for name in ["etcdctl", "etcdutl"] {
@@ -263,13 +263,13 @@ async fn leadership_moves_snapshots_are_whole_and_all_members_go_back_together()
     site.ctl(&["put", "after", "1"]);
     (0..3).for_each(|index| site.stop(index));
     let kept = desk.store.folder().join("snapshots").join(&record.file);
-    for index in 0..3 {
+    for (index, name) in NAMES.into_iter().enumerate() {
         let folder = site.root(index).join("var/lib/barque/snapshots");
         fs_err::create_dir_all(&folder).unwrap();
         fs_err::copy(&kept, folder.join(&record.sha256)).unwrap();
         let restore = Step::RestoreEtcd(RestoreEtcd {
             snapshot: format!("sha256:{}", record.sha256),
-            name: NAMES[index].into(),
+            name: name.into(),
             initial_cluster: initial_cluster(),
             token: "site".into(),
             peer_url: format!("https://{}:2380", address(index)),

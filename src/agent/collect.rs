@@ -55,6 +55,7 @@ pub(super) async fn host(machine: &Machine<'_>, look: &Look) -> anyhow::Result<H
         current: current.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned())),
         etcd_data: machine.path(paths::ETCD_DATA).join("member").exists(),
         etcd_initial_cluster: parse::initial_cluster(&manifest),
+        stopped: stopped(machine),
         kernel,
     })
 }
@@ -197,6 +198,11 @@ fn started(machine: &Machine<'_>) -> BTreeMap<String, String> {
         Some((name, text))
     };
     names_in(machine, paths::STARTED).into_iter().filter_map(read).collect()
+}
+
+fn stopped(machine: &Machine<'_>) -> BTreeSet<String> {
+    let names = names_in(machine, paths::STOPPED).into_iter();
+    names.filter_map(|name| Some(name.strip_suffix(".yaml")?.to_string())).collect()
 }
 
 fn layers(machine: &Machine<'_>) -> BTreeSet<String> {

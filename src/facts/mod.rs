@@ -106,6 +106,9 @@ pub struct HostFacts {
     pub etcd_data: bool,
     /// `--initial-cluster` of the etcd manifest, if there is one.
     pub etcd_initial_cluster: Option<String>,
+    /// Static pods whose manifests a run put aside and did not bring back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopped: BTreeSet<String>,
 }
 
 /// A file system below a path.

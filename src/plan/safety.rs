@@ -65,6 +65,7 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
         }
     }
     found.extend(skew::problems(input, scope));
+    found.extend(half_restored(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(members(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(one_machine(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(choice(input, scope));
@@ -314,6 +315,24 @@ fn same_machine_ids(input: &Input<'_>) -> Vec<Problem> {
         }
     }
     found
+}
+
+/// A restore that was cut off leaves members with the old data beside members with the snapshot's. Together they would
+/// be one cluster with two histories, so nothing but the restore itself may start them.
+fn half_restored(input: &Input<'_>) -> Vec<Problem> {
+    let stopped = input.inventory.masters().filter_map(|master| {
+        let stopped = &input.observed.host(&master.name)?.stopped;
+        (!stopped.is_empty()).then(|| (master, stopped.iter().map(String::as_str).collect::<Vec<_>>().join(" and ")))
+    });
+    stopped
+        .map(|(master, pods)| Problem {
+            host: master.name.clone(),
+            message: format!("a restore of etcd was cut off: {pods} stopped, manifests in {}", paths::STOPPED),
+            fix: "run the restore again, to its end (barque upgrade rollback); apply must not start etcd between old \
+                  data and restored data"
+                .to_string(),
+        })
+        .collect()
 }
 
 /// A master that lost its data must not start as a new member of a cluster that runs: its vote would count without

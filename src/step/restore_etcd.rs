@@ -53,8 +53,9 @@ impl RestoreEtcd {
         ensure!(stopped, "etcd runs here: its data is not touched");
         let snapshot = blob_path(&snapshot_etcd::folder(machine)?, &self.snapshot);
         let data = machine.path(paths::ETCD_DATA);
-        let done = fs_err::read_to_string(machine.path(paths::RESTORED)).is_ok_and(|text| text == self.snapshot);
-        if !(done && data.join("member").exists()) {
+        let done = data.join("member").exists()
+            && fs_err::read_to_string(machine.path(paths::RESTORED)).is_ok_and(|text| text == self.snapshot);
+        if !done {
             self.restore(machine, &snapshot.to_string_lossy()).await?;
         }
         // It holds the cluster's secrets; the operator has it.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use barque::event::{Event, Outcome};
-use barque::plan::{Plan, Restore, explain, restore_plan};
+use barque::plan::{Plan, Problem, Restore, explain, restore_plan};
 use barque::release::Blob;
 use barque::step::{SnapshotEtcd, Step};
 use barque::store::SnapshotRecord;
@@ -125,6 +125,15 @@ async fn no_member_starts_while_one_has_the_old_data() {
         assert!(!world.look(|state| state.etcd_runs(host)), "{host}");
     }
     assert_eq!(world.with("m2", |machine| machine.text("/var/lib/etcd/member/newer")).as_deref(), Some("m2"));
+
+    // Nothing else may start them now: one has old data, the others may not.
+    let observed = office.observe(&mut office.fleet(pipes(&world), &Tap::new())).await;
+    let problems = office.plan(&observed).unwrap_err();
+    for host in MASTERS {
+        let refused =
+            |problem: &Problem| problem.host == host && problem.message.contains("restore of etcd was cut off");
+        assert!(problems.iter().any(refused), "{host}: {problems:#?}");
+    }
 
     world.with("m2", |machine| machine.fault = None);
     let report = office.run(&mut office.fleet(pipes(&world), &Tap::new()), &plan).await;
