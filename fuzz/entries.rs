@@ -40,7 +40,7 @@ pub fn inventory(bytes: &[u8]) {
         [(Form::Terraform, "f"), (Form::Ansible, "hosts"), (Form::Ansible, "hosts.yaml"), (Form::Setting, "--set")]
     {
         let over = Text { form, ..Text::inventory(name, &*text) };
-        let _ = parse_with(&[over.clone()], &Closed);
+        let _ = parse_with(std::slice::from_ref(&over), &Closed);
         let _ = parse_with(&[Text::inventory("i.yaml", &*text), over], &Closed);
     }
     match parse("i.yaml", &text) {

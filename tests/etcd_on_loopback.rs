@@ -1,8 +1,6 @@
 //! Three real members of etcd on addresses of loopback, if BARQUE_ETCD names a program that is etcd, etcdctl and etcdutl
 //! by the name it is called by, as the image has it. Without it nothing is run.
 
-#![expect(clippy::needless_range_loop, reason = "a member is its number here: its name and ports follow from it")]
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
