@@ -18,6 +18,8 @@ pub enum Kind {
     Unapproved,
     /// Everything is done but for hosts that do not answer and were left out on purpose. Exit code 5.
     Skipped,
+    /// The run ended at a safe place, as it was asked to, and there is more to do. Exit code 6.
+    Paused,
     /// The operator stopped the run. Exit code 130, as shells have it for SIGINT.
     Interrupted,
 }
@@ -31,6 +33,7 @@ impl Kind {
             Kind::BadHost => 3,
             Kind::Unapproved => 4,
             Kind::Skipped => 5,
+            Kind::Paused => 6,
             Kind::Interrupted => 130,
         }
     }

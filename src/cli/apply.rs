@@ -9,10 +9,12 @@ use serde_json::json;
 
 use super::chosen::Chosen;
 use super::context::{Context, Purpose};
+use super::foresight::foresee;
 use super::nodes::nodes;
 use super::record::{self, Record};
+use super::rolling::Rolling;
 use super::view::Shown;
-use super::{Common, approval, measured, saved, say, tell};
+use super::{Common, approval, measured, pausing, saved, say, tell};
 use crate::engine::{self, Report};
 use crate::error::{Kind, of_kind, with_hint};
 use crate::event::{Phase, Sink};
@@ -29,6 +31,8 @@ pub(super) struct Apply {
     common: Common,
     #[command(flatten)]
     chosen: Chosen,
+    #[command(flatten)]
+    rolling: Rolling,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -56,12 +60,19 @@ impl Apply {
 
     /// An apply that was approved already.
     pub(super) fn approved(common: Common) -> Apply {
-        Apply { common, chosen: Chosen::default(), yes: true, file: None, versions: Versions::Keep }
+        let (chosen, rolling) = (Chosen::default(), Rolling::default());
+        Apply { common, chosen, rolling, yes: true, file: None, versions: Versions::Keep }
     }
 
     /// An apply that may change versions.
-    pub(super) fn of_versions(common: Common, chosen: Chosen, yes: bool, versions: Versions) -> Apply {
-        Apply { common, chosen, yes, file: None, versions }
+    pub(super) fn of_versions(
+        common: Common,
+        chosen: Chosen,
+        rolling: Rolling,
+        yes: bool,
+        versions: Versions,
+    ) -> Apply {
+        Apply { common, chosen, rolling, yes, file: None, versions }
     }
 
     /// As the lock, the history and hints name it.
@@ -73,8 +84,16 @@ impl Apply {
         }
     }
 
+    /// What takes the run up again.
+    fn goes_on(&self) -> &'static str {
+        match self.versions {
+            Versions::Forward => "upgrade resume",
+            _ => self.verb(),
+        }
+    }
+
     pub(super) async fn run_with(mut self, proof: Proof) -> anyhow::Result<u8> {
-        if self.file.is_some() && self.chosen.is_any() {
+        if self.file.is_some() && (self.chosen.is_any() || self.rolling.is_any()) {
             return Err(saved::refuse_choice());
         }
         let saved = self.file.as_deref().map(saved::read).transpose()?;
@@ -86,7 +105,11 @@ impl Apply {
         let sink: Arc<dyn Sink> = Arc::new(Tee::new(vec![screen, recorder.clone()]));
         let choose = |inventory: &Inventory| match &saved {
             Some(saved) => Ok(saved.scope.clone()),
-            None => Ok(Scope { versions: self.versions, ..self.chosen.scope(inventory)? }),
+            None => {
+                let mut scope = Scope { versions: self.versions, ..self.chosen.scope(inventory)? };
+                self.rolling.apply_to(&mut scope, inventory)?;
+                Ok(scope)
+            }
         };
         let mut context = Context::open_for(&self.common, choose, Purpose::Change, sink)?;
         if let (Some(path), Some(saved)) = (&self.file, &saved) {
@@ -105,6 +128,7 @@ impl Apply {
         // Another run may have ended between our look and our lock.
         observed = context.observe().await?;
         plan = self.decide(&mut context, &observed, saved.as_ref())?;
+        foresee(&mut context, &observed, &mut plan).await?;
         let shown = Shown::fetch(&mut context, &plan, &observed).await;
         if !self.yes && self.file.is_none() {
             approval::ask(&plan, &observed, &shown)?;
@@ -116,10 +140,14 @@ impl Apply {
             json!({"run": self.verb(), "release": plan.release, "steps": plan.tasks.len(), "hosts": plan.hosts()});
         journal.append(SystemTime::now(), &begun)?;
         let started = Instant::now();
-        let report = engine::run(&mut context.fleet, &plan, context.vault.clone(), interrupted()).await;
+        pausing::forget(&context.folder)?;
+        let until = self.rolling.until.map(|time| pausing::left(&jiff::Zoned::now(), time)).transpose()?;
+        let pause = pausing::wanted(context.folder.clone(), until);
+        let vault = context.vault.clone();
+        let report = engine::run_pausable(&mut context.fleet, &plan, vault, interrupted(), pause).await;
         let events = recorder.events();
         tell(&progress::summary(&events));
-        let proved = self.prove(&mut context, &report, proof).await;
+        let proved = self.prove(&mut context, &plan, &report, proof).await;
         record.end(&report, proved.is_ok(), started.elapsed().as_millis() as u64);
         let measured = measured::of_run(&plan, &events);
         let failures: Vec<String> =
@@ -141,9 +169,18 @@ impl Apply {
     }
 
     /// What a run that ended well must show; what was seen at the end.
-    async fn prove(&self, context: &mut Context, report: &Report, proof: Proof) -> anyhow::Result<Observed> {
+    async fn prove(
+        &self,
+        context: &mut Context,
+        plan: &Plan,
+        report: &Report,
+        proof: Proof,
+    ) -> anyhow::Result<Observed> {
         check(report, context, self.verb())?;
         let after = context.observe().await?;
+        if plan.paused_after.is_some() {
+            return Ok(after);
+        }
         in_sync(context, &after)?;
         if proof == Proof::Pod {
             let pod = probe(context);
@@ -156,6 +193,11 @@ impl Apply {
     fn finish(&self, context: &Context, after: &Observed, plan: &Plan) -> anyhow::Result<u8> {
         let path = super::context::kubeconfig_path(context)?;
         self.say(&nodes(&context.inventory, after));
+        if let Some(stage) = plan.paused_after {
+            let sources = context.sources.words();
+            self.say(&format!("\npaused after {stage}; go on with:  barque {} {sources}\n", self.goes_on()));
+            return left(plan);
+        }
         self.say(&format!("\nnext:  kubectl --kubeconfig {} get pods -A\n", path.display()));
         if !on_path("kubectl") {
             let own = format!("{}/usr/bin/kubectl --kubeconfig {}", paths::CURRENT, paths::ADMIN_CONF);
@@ -171,7 +213,7 @@ impl Apply {
     }
 }
 
-/// Hosts that were left out since they do not answer are told last, and are no success.
+/// Hosts that were left out are told last, and are no success.
 fn left(plan: &Plan) -> anyhow::Result<u8> {
     if plan.skipped.is_empty() {
         return Ok(0);
@@ -179,7 +221,7 @@ fn left(plan: &Plan) -> anyhow::Result<u8> {
     let lines: Vec<String> =
         plan.skipped.iter().map(|(host, reason)| format!("  {host}: {}", reason.replace('\n', " "))).collect();
     let count = lines.len();
-    let message = format!("done but for {count} that did not answer and were left out:\n{}", lines.join("\n"));
+    let message = format!("done but for {count} that were left out:\n{}", lines.join("\n"));
     Err(with_hint(Kind::Skipped, message, "when they answer again: barque apply"))
 }
 
@@ -202,6 +244,10 @@ fn check(report: &Report, context: &Context, verb: &str) -> anyhow::Result<()> {
     let again = format!("go on with: barque {verb} {}", context.sources.words());
     if report.interrupted {
         return Err(with_hint(Kind::Interrupted, "interrupted; steps that had begun were ended", again));
+    }
+    if report.paused {
+        let message = "paused at a safe place: every host is as it was or as it should be, and there is more to do";
+        return Err(with_hint(Kind::Paused, message, again));
     }
     match report.failures.as_slice() {
         [] => Ok(()),

@@ -17,15 +17,18 @@ mod context;
 mod doctor;
 mod document;
 mod executed;
+mod foresight;
 mod history;
 mod lab;
 mod measured;
 mod nodes;
 mod opener;
+mod pausing;
 mod plan;
 mod proxy;
 mod read;
 mod record;
+mod rolling;
 mod saved;
 mod schema;
 mod siblings;
@@ -53,7 +56,7 @@ enum Verb {
     /// Make the cluster what the inventory says; safe to repeat
     Apply(apply::Apply),
     /// Bring the cluster to this barque's version: masters one by one, then nodes in batches; safe to repeat
-    Upgrade(upgrade::Upgrade),
+    Upgrade(Box<upgrade::Upgrade>),
     /// Show the cluster's nodes and whether each host is in sync
     Status(status::Status),
     /// Show what is wrong on the hosts and how to mend it, before an install and any day after

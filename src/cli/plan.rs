@@ -8,10 +8,12 @@ use clap::Args;
 use super::chosen::Chosen;
 use super::context::{Context, Purpose};
 use super::document::document;
+use super::foresight::foresee;
+use super::rolling::Rolling;
 use super::view::Shown;
 use super::{Common, saved, say, tell};
 use crate::error::Kind;
-use crate::plan::Detail;
+use crate::plan::{Detail, Scope, Versions};
 use crate::progress;
 
 #[derive(Args)]
@@ -20,6 +22,11 @@ pub(super) struct Plan {
     common: Common,
     #[command(flatten)]
     chosen: Chosen,
+    #[command(flatten)]
+    rolling: Rolling,
+    /// What `barque upgrade` would do, with what its drains would meet
+    #[arg(long)]
+    upgrade: bool,
     /// Show every file as a diff, and every certificate and object; --verbose shows long new files whole too
     #[arg(long)]
     diff: bool,
@@ -36,10 +43,16 @@ impl Plan {
         let show = &self.common.show;
         let mode = if show.json() { progress::Mode::Quiet } else { show.mode() };
         let purpose = if self.out.is_some() { Purpose::Bind } else { Purpose::Look };
-        let choose = |inventory: &_| self.chosen.scope(inventory);
+        let versions = if self.upgrade { Versions::Forward } else { Versions::Keep };
+        let choose = |inventory: &_| {
+            let mut scope = Scope { versions, ..self.chosen.scope(inventory)? };
+            self.rolling.apply_to(&mut scope, inventory)?;
+            Ok(scope)
+        };
         let mut context = Context::open_for(&self.common, choose, purpose, Arc::from(progress::sink(mode)))?;
         let observed = context.observe().await?;
-        let plan = context.plan_at_most(&observed, self.chosen.count())?;
+        let mut plan = context.plan_at_most(&observed, self.chosen.count())?;
+        foresee(&mut context, &observed, &mut plan).await?;
         let shown = Shown::fetch(&mut context, &plan, &observed).await;
         if show.json() {
             say(&format!("{}\n", document(&plan, &observed, &shown)?));

@@ -34,7 +34,7 @@ pub(super) struct Record {
     pub release: String,
     /// RFC 3339.
     pub began: String,
-    /// `running`, `done`, `failed`, `interrupted` or `not in sync`.
+    /// `running`, `done`, `failed`, `interrupted`, `paused` or `not in sync`.
     pub result: String,
     /// Hosts with steps.
     pub hosts: usize,
@@ -106,6 +106,7 @@ impl Record {
     pub(super) fn end(&mut self, report: &Report, in_sync: bool, milliseconds: u64) {
         self.result = match (report.interrupted, report.failures.is_empty(), in_sync) {
             (true, ..) => "interrupted",
+            _ if report.paused => "paused",
             (_, false, _) => "failed",
             (.., false) => "not in sync",
             _ => "done",

@@ -26,6 +26,8 @@ pub(super) struct Board {
     pub done: Vec<bool>,
     /// No task may start any more, and waits end.
     pub stop: bool,
+    /// No task may start any more but those that end a turn.
+    pub pause: bool,
 }
 
 /// A host's part of a run.
@@ -67,10 +69,13 @@ const ATTEMPTS: u32 = 7;
 impl Lane {
     pub(super) async fn run(mut self, mut session: Option<Session>) -> Ended {
         let mut ended = Ended { host: self.target.name.clone(), session: None, failure: None, changed: 0 };
+        let mut before: Option<Task> = None;
         for task in std::mem::take(&mut self.tasks) {
-            if !self.may_start(&task).await {
+            let ends_turn = before.is_some_and(|before| task.step.goes_on_from(&before.step));
+            if !self.may_start(&task, ends_turn).await {
                 break;
             }
+            before = Some(task.clone());
             let started = Instant::now();
             let (host, phase, title) = (task.host.clone(), task.phase, task.step.title());
             self.sink.emit(Event::Started { task: task.id, host: host.clone(), phase, title: title.clone() });
@@ -103,10 +108,11 @@ impl Lane {
     }
 
     /// Waits for tasks of other hosts; false if the run stops.
-    async fn may_start(&self, task: &Task) -> bool {
+    async fn may_start(&self, task: &Task, ends_turn: bool) -> bool {
         let mut board = self.board.subscribe();
-        let ready = board.wait_for(|board| board.stop || task.after.iter().all(|id| board.done[*id])).await;
-        ready.is_ok_and(|board| !board.stop)
+        let ends = |board: &Board| board.stop || (board.pause && !ends_turn);
+        let ready = board.wait_for(|board| ends(board) || task.after.iter().all(|id| board.done[*id])).await;
+        ready.is_ok_and(|board| !ends(&board))
     }
 
     /// Runs a task; none if the run was stopped meanwhile. Only a broken channel is tried again.

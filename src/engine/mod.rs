@@ -13,5 +13,5 @@ mod vault;
 pub use admin::admin_kubeconfig;
 pub use examine::{Examine, examine};
 pub use fleet::Fleet;
-pub use run::{Report, run};
+pub use run::{Report, run, run_pausable};
 pub use vault::Vault;

@@ -24,10 +24,23 @@ pub struct Report {
     pub changed: usize,
     /// The operator stopped it.
     pub interrupted: bool,
+    /// It ended at a safe place, as it was asked to, before everything was done.
+    pub paused: bool,
 }
 
 /// Runs the plan. When `interrupt` ends first, steps that run are ended well, waits are given up and no step starts.
 pub async fn run(fleet: &mut Fleet, plan: &Plan, vault: Arc<Vault>, interrupt: impl Future<Output = ()>) -> Report {
+    run_pausable(fleet, plan, vault, interrupt, std::future::pending()).await
+}
+
+/// The same; when `pause` ends first, turns that have begun come to their end and nothing else starts.
+pub async fn run_pausable(
+    fleet: &mut Fleet,
+    plan: &Plan,
+    vault: Arc<Vault>,
+    interrupt: impl Future<Output = ()>,
+    pause: impl Future<Output = ()>,
+) -> Report {
     let started = Instant::now();
     let mut by_host: BTreeMap<&str, Vec<Task>> = BTreeMap::new();
     for task in &plan.tasks {
@@ -36,7 +49,7 @@ pub async fn run(fleet: &mut Fleet, plan: &Plan, vault: Arc<Vault>, interrupt: i
     let hosts = by_host.iter().map(|(host, tasks)| HostTasks { host: host.to_string(), tasks: tasks.len() });
     fleet.sink.emit(Event::Planned { cluster: plan.cluster.clone(), tasks: plan.tasks.len(), hosts: hosts.collect() });
     let times = Arc::new(phase_times::PhaseTimes::over(fleet.sink.clone()));
-    let (board, _) = watch::channel(Board { done: vec![false; plan.tasks.len()], stop: false });
+    let (board, _) = watch::channel(Board { done: vec![false; plan.tasks.len()], ..Board::default() });
     let mut lanes = JoinSet::new();
     for (host, tasks) in by_host {
         let Some(target) = fleet.target(host).cloned() else { continue };
@@ -53,7 +66,8 @@ pub async fn run(fleet: &mut Fleet, plan: &Plan, vault: Arc<Vault>, interrupt: i
         lanes.spawn(lane.run(session));
     }
     let mut report = Report::default();
-    tokio::pin!(interrupt);
+    let mut asked = false;
+    tokio::pin!(interrupt, pause);
     loop {
         tokio::select! {
             ended = lanes.join_next() => match ended {
@@ -70,9 +84,15 @@ pub async fn run(fleet: &mut Fleet, plan: &Plan, vault: Arc<Vault>, interrupt: i
                 report.interrupted = true;
                 board.send_modify(|board| board.stop = true);
             }
+            () = &mut pause, if !asked => {
+                asked = true;
+                board.send_modify(|board| board.pause = true);
+            }
         }
     }
-    let ok = report.failures.is_empty() && !report.interrupted;
+    let all_done = board.borrow().done.iter().all(|done| *done);
+    report.paused = asked && !all_done && report.failures.is_empty() && !report.interrupted;
+    let ok = report.failures.is_empty() && !report.interrupted && !report.paused;
     let milliseconds = started.elapsed().as_millis() as u64;
     fleet.sink.emit(Event::Ended { ok, milliseconds, phases: times.spans() });
     report

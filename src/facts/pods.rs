@@ -275,7 +275,7 @@ pub fn labels(fields: &Value) -> Labels {
 }
 
 /// The items of a list; none of what is no list.
-pub(super) fn items(list: &Value) -> std::slice::Iter<'_, Value> {
+pub(crate) fn items(list: &Value) -> std::slice::Iter<'_, Value> {
     list.as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 

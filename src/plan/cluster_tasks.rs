@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, Scope, TaskId, node};
+use super::{Plan, Scope, Task, TaskId, node, turns};
 use crate::component::{self, ClusterPart, Input};
 use crate::event::Phase;
 use crate::facts::{ClusterFacts, ObjectKey, drift};
 use crate::inventory::Host;
 use crate::known::{names, paths};
-use crate::step::{ApplyObjects, AwaitNode, AwaitServiceName, AwaitWorkloads, Step, Workload, shortfall};
+use crate::step::{ApplyObjects, AwaitNode, AwaitServiceName, AwaitWorkloads, Step, UncordonNode, Workload, shortfall};
 use serde_json::Value;
 
 /// Adds the tasks. Those in the API go to one master: the one whose API server answered, else the first by name. After
@@ -20,7 +20,9 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, rolled: Vec
     let Some(lead) = cluster.map(|facts| facts.seen_from.clone()).or(first.map(|host| host.name.clone())) else {
         return Ok(());
     };
-    let part = if scope.is_whole(input) { component::cluster_parts(input)? } else { ClusterPart::default() };
+    // What runs in pods is the last to change, so where the run pauses it stays.
+    let is_whole = scope.is_whole(input) && plan.paused_after.is_none();
+    let part = if is_whole { component::cluster_parts(input)? } else { ClusterPart::default() };
     let hosts_change = !plan.tasks.is_empty();
     let objects: Vec<(Value, String)> = part
         .objects
@@ -42,6 +44,7 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, rolled: Vec
             plan.push(&lead, Phase::Nodes, Vec::new(), Step::UpdateNode(step));
         }
     }
+    uncordon(plan, input, scope, &lead);
     let after: Vec<usize> = applied.into_iter().collect();
     let changed = hosts_of(plan, |phase| phase <= Phase::ControlPlane);
     for host in input.inventory.hosts.values().filter(chosen) {
@@ -52,6 +55,18 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, rolled: Vec
     }
     verify(plan, input, &lead, &part.workloads, hosts_change || applied.is_some());
     Ok(())
+}
+
+/// Nodes that barque cordoned in a run that did not come to its end, and that have no turn in this one.
+fn uncordon(plan: &mut Plan, input: &Input<'_>, scope: &Scope, lead: &str) {
+    let uncordons = |task: &Task, node: &str| matches!(&task.step, Step::UncordonNode(step) if step.node == node);
+    let cordoned = |host: &&Host| scope.takes(&host.name) && turns::is_cordoned_by_us(input, &host.name);
+    for host in input.inventory.hosts.values().filter(cordoned) {
+        if !plan.tasks.iter().any(|task| uncordons(task, &host.name)) && plan.paused_after.is_none() {
+            let (node, kubeconfig) = (host.name.clone(), paths::SUPER_ADMIN_CONF.to_string());
+            plan.push(lead, Phase::Nodes, Vec::new(), Step::UncordonNode(UncordonNode { node, kubeconfig }));
+        }
+    }
 }
 
 fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], changes: bool) {

@@ -48,6 +48,7 @@ fn usual(step: &Step) -> u64 {
         Step::AwaitServiceName(_) => 1_000,
         Step::RunProbePod(_) => 5_000,
         Step::CordonNode(_) | Step::UncordonNode(_) => 50,
+        Step::SoakNode(step) => step.seconds * 1000,
         // One default grace period, which most pods do not use up.
         Step::DrainNode(_) => 30_000,
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::changes::{Before, Change, Contents, changes};
-use super::{Plan, Task};
+use super::{Plan, Task, TaskId};
 use crate::facts::{FieldChange, Observed};
+use crate::step::Step;
 
 /// How much of each step is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,8 @@ const BRIEF_LINES: usize = 300;
 const NEW_FILE: usize = 20;
 /// Names in a headline.
 const NAMES: usize = 8;
+/// Batches of nodes that are named.
+const BATCHES: usize = 10;
 /// Characters of a field's value.
 const VALUE: usize = 80;
 
@@ -55,6 +58,7 @@ pub fn explain(plan: &Plan, verbose: bool) -> String {
 /// The text of a plan beside what is there now.
 pub fn explain_beside(plan: &Plan, view: View<'_>) -> String {
     let mut text = headline(plan, view.takes);
+    text.push_str(&order(plan));
     let mut blocks = groups(plan, &|task| task_lines(task, view));
     let lines: usize = blocks.iter().map(|(_, block)| block.lines().count() + 2).sum();
     if view.detail == Detail::Brief && lines > BRIEF_LINES {
@@ -85,6 +89,43 @@ fn headline(plan: &Plan, takes: Option<&str>) -> String {
     let (steps, hosts) = (counted(plan.tasks.len(), "step"), counted(plan.hosts().len(), "host"));
     let takes = takes.map(|takes| format!(", {takes}")).unwrap_or_default();
     format!("cluster {}: {steps} on {hosts}, release {}{takes}\n", plan.cluster, plan.release)
+}
+
+/// Which hosts take turns, one after another, and which together: hosts below are sorted by what is done there.
+fn order(plan: &Plan) -> String {
+    let mut text = String::new();
+    let is_control_plane = |task: &&Task| matches!(task.step, Step::RollControlPlane(_));
+    let control_planes: Vec<&str> =
+        plan.tasks.iter().filter(is_control_plane).map(|task| task.host.as_str()).collect();
+    if !control_planes.is_empty() {
+        let _ = writeln!(text, "  control planes, one after another: {}", control_planes.join(", "));
+    }
+    let mut batches: Vec<(&[TaskId], Vec<&str>)> = Vec::new();
+    let mut begun = None;
+    for task in &plan.tasks {
+        // A node's turn begins with its cordon, or with the change itself.
+        let begins = match task.step {
+            Step::CordonNode(_) => true,
+            Step::RollNode(_) => begun != Some(&task.host),
+            _ => continue,
+        };
+        begun = Some(&task.host);
+        if begins {
+            match batches.last_mut() {
+                Some((after, hosts)) if *after == task.after => hosts.push(&task.host),
+                _ => batches.push((&task.after, vec![&task.host])),
+            }
+        }
+    }
+    if !batches.is_empty() {
+        let few = batches.iter().take(BATCHES).map(|(_, hosts)| shortened(hosts)).collect::<Vec<_>>().join("; ");
+        let more = match batches.len().saturating_sub(BATCHES) {
+            0 => String::new(),
+            more => format!("; and {more} more batches"),
+        };
+        let _ = writeln!(text, "  nodes, batch after batch: {few}{more}");
+    }
+    text
 }
 
 /// Stands for the host's own name in a text that is the same for several hosts.

@@ -16,16 +16,19 @@ mod host_tasks;
 mod node;
 mod restore;
 mod rolling;
+mod rollout;
 mod safety;
 mod saved;
 mod scope;
 mod skew;
+mod turns;
 
 pub use basis::{Basis, Difference, basis};
 pub use changes::{Before, Change, Contents, FileChange, changes, contents_wanted};
 pub use estimate::{Measured, estimate};
 pub use explain::{Detail, View, explain, explain_beside};
 pub use restore::{Restore, restore_plan};
+pub use rollout::{Drain, MaxUnavailable, Rollout, Stage};
 pub use safety::Problem;
 pub use saved::{FORMAT, Origin, Saved};
 pub use scope::{Scope, Versions, select};
@@ -66,7 +69,10 @@ pub struct Plan {
     /// What the choice of hosts leaves out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// Hosts that do not answer and are left out on purpose, and why they do not.
+    /// It ends here although there is more to do, as the operator wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_after: Option<Stage>,
+    /// Hosts that are left out on purpose, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub skipped: BTreeMap<String, String>,
 }
@@ -99,6 +105,20 @@ impl Plan {
                 _ => Some(task.host.as_str()),
             })
             .collect()
+    }
+
+    /// Nodes that it drains, batch after batch.
+    pub fn drains(&self) -> Vec<Vec<String>> {
+        let mut batches: Vec<(&[TaskId], Vec<String>)> = Vec::new();
+        for task in &self.tasks {
+            let Step::CordonNode(step) = &task.step else { continue };
+            // Those of a batch wait for the same tasks.
+            match batches.last_mut() {
+                Some((after, nodes)) if *after == task.after => nodes.push(step.node.clone()),
+                _ => batches.push((&task.after, vec![step.node.clone()])),
+            }
+        }
+        batches.into_iter().map(|(_, nodes)| nodes).collect()
     }
 
     /// A plan of one step.
@@ -155,7 +175,10 @@ fn make(input: &Input<'_>, scope: &Scope, now: i64) -> anyhow::Result<Plan> {
             None => {}
         }
     }
-    let rolled = rolling::add(&mut plan, input, scope.versions, rolls);
+    for host in &scope.skip {
+        plan.skipped.insert(host.clone(), "it is left out by --skip-node".to_string());
+    }
+    let rolled = turns::add(&mut plan, input, scope, rolls);
     cluster_tasks::add(&mut plan, input, scope, rolled)?;
     Ok(plan)
 }

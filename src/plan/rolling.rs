@@ -1,29 +1,21 @@
-//! Hosts that serve are changed one after another, so that at most one master is away by our act: control planes first,
-//! then the masters' own kubelets, then workers in batches.
+//! What of a host that serves must wait for its turn: what is read at a start, and what must start again for it.
 
-use std::collections::BTreeMap;
-
-use super::{Plan, TaskId, Versions};
-use crate::component::{HostInput, HostPart, Input, is_local_proxy};
-use crate::event::Phase;
+use crate::component::{HostInput, HostPart, is_local_proxy};
 use crate::inventory::Role;
 use crate::known::paths;
-use crate::step::{
-    CONTAINERD, CONTROL_PLANE, Content, FileSpec, KUBELET, NODE, RollControlPlane, RollNode, StartUnit, Step,
-};
-
-/// Of a hundred workers so many are changed at once, and at least one.
-const BATCH_PERCENT: usize = 10;
+use crate::step::{CONTAINERD, CONTROL_PLANE, Content, FileSpec, KUBELET, NODE, RollControlPlane, RollNode, StartUnit};
 
 /// What must be rolled on one host.
 pub(super) struct Roll {
-    host: String,
-    role: Role,
-    zone: String,
+    pub(super) host: String,
+    pub(super) role: Role,
+    pub(super) zone: String,
     /// It was begun before: it goes first, so that never a second one is away.
-    begun: bool,
-    control_plane: Option<RollControlPlane>,
-    node: Option<RollNode>,
+    pub(super) begun: bool,
+    /// The version that it leaves; none if it stays.
+    pub(super) leaves: Option<String>,
+    pub(super) control_plane: Option<RollControlPlane>,
+    pub(super) node: Option<RollNode>,
 }
 
 /// The host is a node of a cluster whose API answers, so that what it runs must not simply be stopped. One that is not
@@ -70,6 +62,7 @@ pub(super) fn roll(input: &HostInput<'_>, part: &HostPart, differing: Differing)
         role: input.host.role,
         zone: input.host.zone.clone().unwrap_or_default(),
         begun: !input.facts.turns.is_empty(),
+        leaves: input.facts.current.clone().filter(|current| *current != input.cluster.release.version),
         control_plane: input.is_master().then(|| control_plane(input, part, for_pods, own)).flatten(),
         node: node(input, part, Differing { files, manifests, ..differing }),
     }
@@ -132,71 +125,4 @@ fn node(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Option<
         units: starts,
         reason,
     })
-}
-
-/// Adds the tasks; answers the last of them. Everything that goes beside comes first, on all hosts.
-pub(super) fn add(plan: &mut Plan, input: &Input<'_>, versions: Versions, mut rolls: Vec<Roll>) -> Vec<TaskId> {
-    let mut after: Vec<TaskId> =
-        plan.tasks.iter().filter(|task| task.phase == Phase::Payload).map(|task| task.id).collect();
-    // What was begun goes first: it may be away already.
-    rolls.sort_by_key(|roll| (!roll.begun, roll.zone.clone(), roll.host.clone()));
-    // A kubelet must not be newer than any API server, so on the way back kubelets go first.
-    if versions != Versions::Back {
-        after = control_planes(plan, &mut rolls, after);
-    }
-    let (mut masters, workers): (Vec<Roll>, Vec<Roll>) = rolls.into_iter().partition(|roll| roll.role == Role::Master);
-    if versions == Versions::Back {
-        after = in_batches(plan, input, workers, after);
-        after = one_by_one(plan, &mut masters, after);
-        return control_planes(plan, &mut masters, after);
-    }
-    after = one_by_one(plan, &mut masters, after);
-    in_batches(plan, input, workers, after)
-}
-
-fn control_planes(plan: &mut Plan, rolls: &mut [Roll], mut after: Vec<TaskId>) -> Vec<TaskId> {
-    for roll in rolls {
-        if let Some(step) = roll.control_plane.take() {
-            after = vec![plan.push(&roll.host, Phase::ControlPlane, after, Step::RollControlPlane(step))];
-        }
-    }
-    after
-}
-
-fn one_by_one(plan: &mut Plan, masters: &mut [Roll], mut after: Vec<TaskId>) -> Vec<TaskId> {
-    for roll in masters {
-        after = batch(plan, after, std::slice::from_mut(roll));
-    }
-    after
-}
-
-fn in_batches(plan: &mut Plan, input: &Input<'_>, workers: Vec<Roll>, mut after: Vec<TaskId>) -> Vec<TaskId> {
-    let size = (input.inventory.workers().count() * BATCH_PERCENT / 100).max(1);
-    let mut by_zone: BTreeMap<(bool, String), Vec<Roll>> = BTreeMap::new();
-    for roll in workers.into_iter().filter(|roll| roll.node.is_some()) {
-        by_zone.entry((!roll.begun, roll.zone.clone())).or_default().push(roll);
-    }
-    // The first one alone: what is wrong with all of them shows on one.
-    let mut canary = true;
-    for mut rolls in by_zone.into_values() {
-        let mut rest = rolls.as_mut_slice();
-        while !rest.is_empty() {
-            let count = if std::mem::take(&mut canary) { 1 } else { size.min(rest.len()) };
-            let (first, others) = rest.split_at_mut(count);
-            after = batch(plan, after, first);
-            rest = others;
-        }
-    }
-    after
-}
-
-/// All of them at once, after what was before; if there is none, what was before still is the last.
-fn batch(plan: &mut Plan, after: Vec<TaskId>, rolls: &mut [Roll]) -> Vec<TaskId> {
-    let mut pushed = Vec::new();
-    for roll in rolls {
-        if let Some(step) = roll.node.take() {
-            pushed.push(plan.push(&roll.host, Phase::Nodes, after.clone(), Step::RollNode(step)));
-        }
-    }
-    if pushed.is_empty() { after } else { pushed }
 }

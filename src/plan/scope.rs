@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::Rollout;
 use crate::component::Input;
 use crate::inventory::{Host, Inventory, Role};
 
@@ -17,6 +18,12 @@ pub struct Scope {
     /// What may happen to versions.
     #[serde(default)]
     pub versions: Versions,
+    /// Hosts that stay as they are, whether they answer or not; the rest of the cluster is changed as a whole.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub skip: BTreeSet<String>,
+    /// How a change goes over hosts that serve.
+    #[serde(default)]
+    pub rollout: Rollout,
 }
 
 /// Whether a run may change the release that hosts use.
@@ -35,7 +42,7 @@ pub enum Versions {
 impl Scope {
     /// The host is among the chosen.
     pub fn takes(&self, host: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(host))
+        self.only.as_ref().is_none_or(|only| only.contains(host)) && !self.skip.contains(host)
     }
 
     /// The run concerns the whole cluster: there is no choice, or the cluster is not there yet, and what makes it one
@@ -46,7 +53,8 @@ impl Scope {
 
     /// What the choice leaves out, in words.
     pub(super) fn left_out(&self, input: &Input<'_>) -> Vec<String> {
-        let others = input.inventory.hosts.keys().filter(|name| !self.takes(name)).count();
+        let chosen = |name: &&String| self.takes(name) || self.skip.contains(*name);
+        let others = input.inventory.hosts.keys().filter(|name| !chosen(name)).count();
         let mut notes = Vec::new();
         if others > 0 {
             notes.push(format!("{others} of {} hosts, which were not chosen", input.inventory.hosts.len()));

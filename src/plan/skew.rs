@@ -90,6 +90,17 @@ fn sound(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
         )];
     };
     let mut found = Vec::new();
+    let begun = |name: &str| input.observed.host(name).is_some_and(|facts| !facts.turns.is_empty());
+    for (name, member) in cluster.etcd.iter().filter(|(name, member)| !member.is_well() && !begun(name)) {
+        let (message, fix) = match &member.silent {
+            Some(why) => (format!("its member of etcd does not answer: {why}"), format!("see its log on {name}: crictl logs")),
+            None => (
+                format!("its member of etcd complains: {}", member.alarms.join("; ")),
+                "make room, compact and defragment etcd, then: etcdctl alarm disarm".to_string(),
+            ),
+        };
+        found.push(Problem { host: name.clone(), message, fix });
+    }
     for host in input.inventory.hosts.values() {
         let Some(facts) = input.observed.host(&host.name) else { continue };
         let ready = cluster.nodes.get(&host.name).is_some_and(|node| node.ready);

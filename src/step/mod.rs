@@ -30,6 +30,7 @@ mod roll_node;
 mod run_probe_pod;
 mod set_swap;
 mod snapshot_etcd;
+mod soak_node;
 mod start_pods;
 mod start_unit;
 mod static_pod;
@@ -63,6 +64,7 @@ pub use roll_node::{NODE, RollNode};
 pub use run_probe_pod::RunProbePod;
 pub use set_swap::SetSwap;
 pub use snapshot_etcd::SnapshotEtcd;
+pub use soak_node::SoakNode;
 pub use start_pods::StartPods;
 pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
 pub use stop_pods::StopPods;
@@ -123,6 +125,18 @@ macro_rules! each_step {
                         | Step::AwaitWorkloads(_)
                         | Step::AwaitServiceName(_)
                         | Step::DrainNode(_)
+                        | Step::SoakNode(_)
+                )
+            }
+
+            /// It is part of the turn that the step before it on the same host began: between the two the host is
+            /// neither as it was nor as it should be.
+            pub fn goes_on_from(&self, before: &Step) -> bool {
+                matches!(
+                    (before, self),
+                    (Step::CordonNode(_), Step::DrainNode(_) | Step::RollNode(_))
+                        | (Step::DrainNode(_), Step::RollNode(_))
+                        | (Step::RollNode(_), Step::UncordonNode(_))
                 )
             }
 
@@ -163,6 +177,7 @@ each_step!(
     CordonNode = "cordon-node",
     DrainNode = "drain-node",
     UncordonNode = "uncordon-node",
+    SoakNode = "soak-node",
 );
 
 /// Changed if `changed`.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::turn::{Kept, Turn, put};
 use super::update_node::node_key;
-use super::{CONTAINERD, Content, FileSpec, LogSource, Machine, readiness, start_unit, static_pod, wait};
+use super::{CONTAINERD, Content, FileSpec, LogSource, Machine, cordon_node, readiness, start_unit, static_pod, wait};
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
 use crate::known::{names, paths, ports};
@@ -89,10 +89,22 @@ impl RollNode {
         match self.switch(machine, &before, turn.current(), BACK).await {
             Ok(()) => {
                 turn.end(machine)?;
-                bail!("{error:#}; the node went back to what it ran before, and is Ready")
+                let taken = match self.uncordon(machine).await {
+                    Ok(()) => String::new(),
+                    Err(failed) => {
+                        format!(", but stays cordoned ({failed:#}): run kubectl uncordon {}", self.node)
+                    }
+                };
+                bail!("{error:#}; the node went back to what it ran before, and is Ready{taken}")
             }
             Err(second) => bail!("{error:#}; going back did not succeed either: {second:#}"),
         }
+    }
+
+    /// It serves as before, so pods may come again, if it was barque who kept them off.
+    async fn uncordon(&self, machine: &Machine<'_>) -> anyhow::Result<()> {
+        let api = machine.access.api(&machine.path(paths::KUBELET_CONF)).await?;
+        cordon_node::uncordon(machine, api.as_ref(), &self.node).await.map(drop)
     }
 
     async fn switch(

@@ -63,17 +63,28 @@ fn masters_go_one_by_one_then_nodes_and_back_again() {
     };
     let rolls = control_planes(&plan);
     assert_eq!(rolls.len(), 3, "{}", explain(&plan, true));
-    // Each waits for the one before, and the first for the whole payload.
-    assert!(rolls.windows(2).all(|pair| plan.tasks[pair[1]].after == [pair[0]]), "{}", explain(&plan, true));
+    // Each waits for the one before, through what must be true of etcd, and the snapshot for the whole payload.
+    let kinds = |ids: std::ops::Range<usize>| plan.tasks[ids].iter().map(|task| task.step.kind()).collect::<Vec<_>>();
+    let whole = ["await-etcd-caught-up", "move-etcd-leader", "roll-control-plane"];
+    let first = rolls[0] - 3;
+    assert_eq!(kinds(first..rolls[0] + 1), [&["snapshot-etcd"], &whole[..]].concat(), "{}", explain(&plan, true));
+    assert_eq!(kinds(rolls[0] + 1..rolls[2] + 2), [&whole[..], &whole[..], &["await-etcd-caught-up"]].concat());
+    assert!((first + 1..rolls[2] + 2).all(|id| plan.tasks[id].after == [id - 1]), "{}", explain(&plan, true));
     let payload = plan.tasks.iter().filter(|task| task.phase == Phase::Payload).map(|task| task.id);
-    assert_eq!(plan.tasks[rolls[0]].after, payload.collect::<Vec<_>>());
+    assert_eq!(plan.tasks[first].after, payload.collect::<Vec<_>>());
+    let leader = world.look(|state| state.leader.clone());
+    assert_eq!(Some(&plan.tasks[rolls[2]].host), leader.as_ref(), "the leader is the last");
     let nodes: Vec<&str> = plan
         .tasks
         .iter()
         .filter(|task| matches!(task.step, Step::RollNode(_)))
         .map(|task| task.host.as_str())
         .collect();
-    assert_eq!(nodes, ["m1", "m2", "m3", "w2", "w1"], "masters first, and zone by zone");
+    assert_eq!(nodes[3..], ["w2", "w1"], "masters first, and zone by zone");
+    for roll in plan.tasks.iter().filter(|task| matches!(task.step, Step::RollNode(_))).map(|task| task.id) {
+        assert_eq!(kinds(roll - 2..roll + 2), ["cordon-node", "drain-node", "roll-node", "uncordon-node"]);
+    }
+    assert_eq!(plan.drains(), nodes.iter().map(|node| vec![node.to_string()]).collect::<Vec<_>>());
 
     let tap = Tap::new();
     let report = live(new.apply(&world, &tap));

@@ -129,6 +129,10 @@ impl Etcd for OneMember {
     }
 }
 
+fn node_key(name: &str) -> ObjectKey {
+    ObjectKey::of(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}))
+}
+
 /// One client with one user's credentials.
 struct Client {
     world: World,
@@ -153,9 +157,17 @@ impl Client {
             let user = pki::inspect(&self.certificate)?;
             ensure!(user.issuer_key_id == pki::authority_key_id(&trusted)?, "401 Unauthorized: {}", user.common_name);
             let is_admin = user.organizations.iter().any(|group| group == "system:masters");
+            // As the Node authorizer and the plugin NodeRestriction have it: a node may look at its own Node, lease and
+            // pods, write its own Node, and evict its own pods.
             let own = |key: &ObjectKey| {
-                (key.kind == "Node" || key.namespace == "kube-node-lease")
-                    && user.common_name == format!("system:node:{}", key.name)
+                let node = match (key.kind.as_str(), state.objects.get(key)) {
+                    // That it is gone every node may know.
+                    ("Pod", None) => return true,
+                    ("Pod", Some(pod)) => pod["spec"]["nodeName"].as_str().unwrap_or_default(),
+                    _ if key.kind == "Node" || key.namespace == "kube-node-lease" => &key.name,
+                    _ => return false,
+                };
+                user.common_name == format!("system:node:{node}")
             };
             let node = own_node.is_some_and(own);
             ensure!(is_admin || node, "403 Forbidden: {} may not do this", user.common_name);
@@ -185,15 +197,16 @@ impl Api for Client {
     }
 
     async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Value>> {
-        self.ask(None, |state| Ok(state.pods_on(node)))
+        let own = node_key(node);
+        self.ask(Some(&own), |state| Ok(state.pods_on(node)))
     }
 
     async fn evict(&self, pod: &ObjectKey, uid: &str, dry_run: bool) -> anyhow::Result<Evicted> {
-        self.ask(None, |state| Ok(state.evict(pod, uid, dry_run)))
+        self.ask(Some(pod), |state| Ok(state.evict(pod, uid, dry_run)))
     }
 
     async fn replace(&self, object: &Value) -> anyhow::Result<Value> {
-        self.ask(None, |state| state.objects.replace(object))
+        self.ask(Some(&ObjectKey::of(object)), |state| state.objects.replace(object))
     }
 
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()> {

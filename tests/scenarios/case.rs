@@ -1,10 +1,12 @@
 //! One file, one case: a head in YAML, a line `---`, and the text that must come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use barque::facts::{Observation, Observed, Present};
-use barque::plan::{Detail, Plan, Problem, Scope, Versions, View, explain, explain_beside, plan, plan_within, select};
+use barque::plan::{
+    Detail, Plan, Problem, Rollout, Scope, Versions, View, explain, explain_beside, plan, plan_within, select,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,6 +44,12 @@ struct Head {
     /// `forward` as `barque upgrade`, `back` as `barque upgrade rollback`.
     #[serde(default)]
     versions: Versions,
+    /// Names of hosts, as `--skip-node` takes them.
+    #[serde(default)]
+    skip: BTreeSet<String>,
+    /// How changes go over hosts that serve, as saved plans have it.
+    #[serde(default)]
+    rollout: Rollout,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +111,8 @@ fn outcome(head: &Head) -> Result<String, String> {
     let observed: Observed =
         serde_json::from_value(value).map_err(|error| format!("the patch fits nothing: {error}"))?;
     let only = if head.only.is_empty() { None } else { Some(select(&desired.inventory, &head.only)?) };
-    let scope = Scope { only, skip_unreachable: head.skip_unreachable, versions: head.versions };
+    let (skip, rollout) = (head.skip.clone(), head.rollout.clone());
+    let scope = Scope { only, skip_unreachable: head.skip_unreachable, versions: head.versions, skip, rollout };
     let detail = match (head.diff, head.verbose) {
         (true, _) => Detail::Diff,
         (false, true) => Detail::Listed,
