@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use crate::error::{Kind, of_kind};
-use crate::facts::{Observed, api_use};
 use crate::facts::forecast::Order;
+use crate::facts::{Observed, api_use};
 use crate::plan::{Plan, Versions};
 use crate::step::Step;
 
@@ -60,7 +60,9 @@ async fn removed_apis(context: &mut Context, target: &str, obstacles: &mut Vec<S
     for master in masters {
         match answers.get(&master) {
             Some(Ok(found)) => drop(uses.insert(master, found.clone())),
-            Some(Err(error)) => notes.push(format!("{master}: which deprecated APIs are in use is not known: {error:#}")),
+            Some(Err(error)) => {
+                notes.push(format!("{master}: which deprecated APIs are in use is not known: {error:#}"))
+            }
             None => notes.push(format!("{master}: which deprecated APIs are in use is not known: it is not connected")),
         }
     }

@@ -76,7 +76,11 @@ impl Ask {
         let context = Context::open(&self.common, Purpose::Look, sink)?;
         if !context.folder.exists() || Store::open(&context.folder).is_ok() {
             let message = format!("no run holds {}, so there is nothing to pause", context.folder.display());
-            return Err(with_hint(Kind::BadInput, message, "ask where it runs: on the machine and in the folder of that run"));
+            return Err(with_hint(
+                Kind::BadInput,
+                message,
+                "ask where it runs: on the machine and in the folder of that run",
+            ));
         }
         pausing::ask(&context.folder)?;
         say("asked: the run ends at the next safe place\n");

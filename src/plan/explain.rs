@@ -95,8 +95,7 @@ fn headline(plan: &Plan, takes: Option<&str>) -> String {
 fn order(plan: &Plan) -> String {
     let mut text = String::new();
     let is_control_plane = |task: &&Task| matches!(task.step, Step::RollControlPlane(_));
-    let control_planes: Vec<&str> =
-        plan.tasks.iter().filter(is_control_plane).map(|task| task.host.as_str()).collect();
+    let control_planes: Vec<&str> = plan.tasks.iter().filter(is_control_plane).map(|task| task.host.as_str()).collect();
     if !control_planes.is_empty() {
         let _ = writeln!(text, "  control planes, one after another: {}", control_planes.join(", "));
     }

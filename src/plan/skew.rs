@@ -93,7 +93,9 @@ fn sound(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
     let begun = |name: &str| input.observed.host(name).is_some_and(|facts| !facts.turns.is_empty());
     for (name, member) in cluster.etcd.iter().filter(|(name, member)| !member.is_well() && !begun(name)) {
         let (message, fix) = match &member.silent {
-            Some(why) => (format!("its member of etcd does not answer: {why}"), format!("see its log on {name}: crictl logs")),
+            Some(why) => {
+                (format!("its member of etcd does not answer: {why}"), format!("see its log on {name}: crictl logs"))
+            }
             None => (
                 format!("its member of etcd complains: {}", member.alarms.join("; ")),
                 "make room, compact and defragment etcd, then: etcdctl alarm disarm".to_string(),

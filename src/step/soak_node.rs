@@ -56,7 +56,10 @@ impl SoakNode {
             tokio::time::sleep(PERIOD.min(limit - passed)).await;
             let now = self.look(machine, api.as_ref()).await?;
             if let Some((title, count)) = started_again(&before, &now) {
-                bail!("{}: {title} was started again ({count} times in all) since the node has its new programs", self.node);
+                bail!(
+                    "{}: {title} was started again ({count} times in all) since the node has its new programs",
+                    self.node
+                );
             }
         }
         Ok(Outcome::Unchanged)

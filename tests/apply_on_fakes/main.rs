@@ -11,6 +11,7 @@ mod killed;
 mod locks;
 mod operator;
 mod print;
+mod rollout;
 mod snapshots;
 mod strangers;
 mod upgrade;

@@ -40,7 +40,7 @@ pub struct Office {
     pub vault: Arc<Vault>,
     pub folder: TempDir,
     pub scope: Scope,
-    _store: Store,
+    store: Arc<Store>,
 }
 
 impl Office {
@@ -57,7 +57,7 @@ impl Office {
         store.ensure(SystemTime::now()).unwrap();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
         let inventory = inventory::parse("inventory.yaml", INVENTORY).unwrap();
-        Office { inventory, vault: Arc::new(vault), folder, scope: Scope::default(), _store: store }
+        Office { inventory, vault: Arc::new(vault), folder, scope: Scope::default(), store: Arc::new(store) }
     }
 
     /// The same cluster's keys, with the payload of another version, to change versions.
@@ -65,10 +65,11 @@ impl Office {
         let folder = tempfile::tempdir().unwrap();
         let payload = folder.path().join("payload");
         image::write(&payload, version, 0);
-        let store = Store::view(&self.folder.path().join("cluster"));
+        // An operator has one barque at a time, so what one process may write the next one may.
+        let store = self.store.clone();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
         let scope = Scope { versions, ..Scope::default() };
-        Office { inventory: self.inventory.clone(), vault: Arc::new(vault), folder, scope, _store: store }
+        Office { inventory: self.inventory.clone(), vault: Arc::new(vault), folder, scope, store }
     }
 
     /// Bare machines for the inventory, and the folder that they are in.

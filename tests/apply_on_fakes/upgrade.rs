@@ -158,13 +158,15 @@ fn killed_after_any_event_an_upgrade_ends_at_the_new_version() {
 fn a_master_whose_new_pods_do_not_start_goes_back_and_the_run_stops() {
     let (old, world, _folder) = installed();
     let new = old.to_version(VERSION, Versions::Forward);
-    world.with("m1", |machine| machine.broken_image = Some(format!("barque:{VERSION}")));
+    for host in ["m1", "m2", "m3"] {
+        world.with(host, |machine| machine.broken_image = Some(format!("barque:{VERSION}")));
+    }
     let tap = Tap::new();
     let report = live(async {
         tokio::time::timeout(std::time::Duration::from_secs(240), new.apply(&world, &tap)).await.unwrap()
     });
     let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
-    assert_eq!(failure.host, "m1");
+    assert_eq!(failure.host, "m2", "m1 leads etcd");
     assert!(failure.error.contains("went back to what it ran before"), "{failure:#?}");
     for host in ["m1", "m2", "m3"] {
         for pod in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
