@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::update_node::node_key;
 use super::{LogSource, Machine, readiness, wait};
@@ -48,20 +47,18 @@ impl SoakNode {
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
         let api = machine.access.api(&machine.path(&self.kubeconfig)).await?;
-        let (limit, begun) = (Duration::from_secs(self.seconds), Instant::now());
         let before = self.look(machine, api.as_ref()).await?;
-        while begun.elapsed() < limit {
-            let passed = begun.elapsed();
-            machine.operator.progress("it runs well", passed.as_secs(), self.seconds).await;
-            tokio::time::sleep(PERIOD.min(limit - passed)).await;
+        wait::holds(PERIOD, machine, "it runs well", Duration::from_secs(self.seconds), async || {
             let now = self.look(machine, api.as_ref()).await?;
-            if let Some((title, count)) = started_again(&before, &now) {
-                bail!(
+            match started_again(&before, &now) {
+                None => Ok(()),
+                Some((title, count)) => bail!(
                     "{}: {title} was started again ({count} times in all) since the node has its new programs",
                     self.node
-                );
+                ),
             }
-        }
+        })
+        .await?;
         Ok(Outcome::Unchanged)
     }
 

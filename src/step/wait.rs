@@ -51,3 +51,28 @@ where
         tokio::time::sleep(pause).await;
     }
 }
+
+/// The opposite: asks again and again for as long as `time` lasts, and the first `Err` is the end. `words` say what the
+/// operator sees meanwhile.
+pub async fn holds<F, A>(
+    pause: Duration,
+    machine: &Machine<'_>,
+    words: &str,
+    time: Duration,
+    mut ask: F,
+) -> anyhow::Result<()>
+where
+    F: FnMut() -> A,
+    A: Future<Output = anyhow::Result<()>>,
+{
+    let begun = Instant::now();
+    loop {
+        ask().await?;
+        let passed = begun.elapsed();
+        if passed >= time {
+            return Ok(());
+        }
+        machine.operator.progress(words, passed.as_secs(), time.as_secs()).await;
+        tokio::time::sleep(pause.min(time - passed)).await;
+    }
+}
