@@ -45,6 +45,20 @@ const FORWARD: Duration = Duration::from_secs(120);
 /// What served before must serve again sooner.
 const BACK: Duration = Duration::from_secs(60);
 
+/// The longest grace period of a static pod, and what kubelet needs to see it.
+const ENDS: Duration = Duration::from_secs(90);
+
+/// The name of a manifest's pod.
+fn stem(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default().trim_end_matches(".yaml")
+}
+
+/// The manifest is of a build whose local proxy had one name whatever its content, and handed nothing over.
+fn is_alone(path: &str) -> bool {
+    let digest = stem(path).rsplit('-').next().unwrap_or_default();
+    digest.len() != 8 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl RollNode {
     pub(super) fn title(&self) -> String {
         let mut parts: Vec<&str> = self.units.iter().map(|(unit, _)| unit.trim_end_matches(".service")).collect();
@@ -134,7 +148,9 @@ impl RollNode {
         self.serves(machine, renewed.ok(), limit).await
     }
 
-    /// The local proxy: the successor starts beside the one before and takes its connections over, which only then ends.
+    /// The local proxy: the successor starts beside the one before and takes its connections over, which only then ends. One
+    /// of a build that knows no successor keeps its ports until it ends, so where it goes or comes back, the other ends
+    /// first, and with it its connections.
     async fn proxies(
         &self,
         machine: &Machine<'_>,
@@ -142,19 +158,46 @@ impl RollNode {
         limit: Duration,
     ) -> anyhow::Result<()> {
         let manifests = || goal.iter().filter(|(path, _)| path.starts_with(paths::MANIFESTS));
+        let comes_back = manifests().any(|(path, kept)| kept.is_some() && is_alone(path));
+        let mut ends = false;
+        for (path, _) in manifests().filter(|(path, kept)| kept.is_none() && (comes_back || is_alone(path))) {
+            put(machine, path, &None)?;
+            ends = true;
+        }
+        if ends {
+            wait::until(machine, "the ports of the local proxy", ENDS, || async {
+                let [served, healthy] =
+                    [ports::LOCAL_PROXY, ports::LOCAL_PROXY_HEALTH].map(|port| machine.access.listens(port));
+                if !served.await && !healthy.await {
+                    return Ok(());
+                }
+                ensure!(!comes_back, "the local proxy ends what it has begun");
+                // Another that was cut off in its turn may have them already.
+                let serving = machine.access.identity(ports::LOCAL_PROXY_HEALTH).await;
+                serving.map(drop).context("the local proxy of an old build ends what it has begun")
+            })
+            .await?;
+        }
         for (path, kept) in manifests() {
             let Some((content, _)) = kept else { continue };
             put(machine, path, kept)?;
             let text = String::from_utf8_lossy(content).into_owned();
             let marker = static_pod::marker(&text).unwrap_or_default();
             let pod = marker.split(':').next().unwrap_or_default();
-            let name = path.rsplit('/').next().unwrap_or_default().trim_end_matches(".yaml");
-            static_pod::await_ready(machine, pod, marker, limit, || async move {
+            let name = stem(path);
+            let serves = || async move {
+                if is_alone(path) {
+                    ensure!(machine.access.listens(ports::LOCAL_PROXY).await, "{name} does not listen yet");
+                    return Ok(());
+                }
                 let serving = machine.access.identity(ports::LOCAL_PROXY_HEALTH).await?;
                 ensure!(serving == name, "{serving} serves still");
                 Ok(())
-            })
-            .await?;
+            };
+            match pod.is_empty() {
+                true => wait::until(machine, name, limit, serves).await?,
+                false => static_pod::await_ready(machine, pod, marker, limit, serves).await?,
+            }
         }
         for (path, kept) in manifests().filter(|(_, kept)| kept.is_none()) {
             put(machine, path, kept)?;
@@ -190,5 +233,16 @@ impl RollNode {
             Ok(())
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_without_a_digest_in_its_name_is_alone() {
+        assert!(is_alone("/etc/kubernetes/manifests/api-proxy.yaml"));
+        assert!(!is_alone("/etc/kubernetes/manifests/api-proxy-3f2a90bc.yaml"));
     }
 }

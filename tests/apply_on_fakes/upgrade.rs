@@ -4,6 +4,7 @@ use barque::event::{Event, Phase};
 use barque::plan::{Plan, Versions, explain};
 use barque::step::Step;
 
+use super::fakes::machine::ALONE;
 use super::fakes::world::World;
 use super::operator::{Office, Tap, VERSION};
 
@@ -179,6 +180,69 @@ fn a_master_whose_new_pods_do_not_start_goes_back_and_the_run_stops() {
     let after = planned(&old, &world);
     assert!(after.is_empty(), "{}", explain(&after, true));
     assert!(!tap.started().values().flatten().any(|title| title.starts_with("roll containerd")), "{:?}", tap.started());
+}
+
+/// Puts the node's local proxy back to what the first builds had: one name whatever its content, and ports that it keeps.
+fn with_first_proxy(world: &World, host: &str) -> String {
+    world.with(host, |machine| {
+        let serving = machine.serving_proxy().unwrap();
+        let path = machine.path(&format!("/etc/kubernetes/manifests/{serving}.yaml"));
+        let text = fs_err::read_to_string(&path).unwrap().replace(&serving, ALONE);
+        fs_err::remove_file(path).unwrap();
+        fs_err::write(machine.path("/etc/kubernetes/manifests/api-proxy.yaml"), &text).unwrap();
+        assert_eq!(machine.serving_proxy().as_deref(), Some(ALONE));
+        text
+    })
+}
+
+fn proxies(world: &World, host: &str) -> Vec<String> {
+    world.with(host, |machine| {
+        let entries = fs_err::read_dir(machine.path("/etc/kubernetes/manifests")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(ALONE)).collect()
+    })
+}
+
+#[test]
+fn a_local_proxy_that_hands_nothing_over_ends_before_its_successor_starts() {
+    let (old, world, _folder) = installed();
+    for host in ["m1", "m2", "m3", "w1", "w2"] {
+        with_first_proxy(&world, host);
+    }
+    let new = old.to_version(VERSION, Versions::Forward);
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    check_version(&world, VERSION, "from the first proxies");
+    for host in ["m1", "w1"] {
+        let there = proxies(&world, host);
+        assert!(there.len() == 1 && there[0] != "api-proxy.yaml", "{host}: {there:?}");
+    }
+    assert!(planned(&new, &world).is_empty());
+}
+
+#[test]
+fn a_node_whose_roll_fails_has_its_first_proxy_again() {
+    let (old, world, _folder) = installed();
+    let text = with_first_proxy(&world, "w1");
+    let config = world.with("w1", |machine| machine.text("/var/lib/kubelet/config.yaml"));
+    world.with("w1", |machine| {
+        let says = "Job for kubelet.service failed".to_string();
+        machine.fault = Some(super::fakes::machine::Fault { command: "systemctl restart kubelet".into(), says });
+    });
+    let new = old.to_version(VERSION, Versions::Forward);
+    let report = live(new.apply(&world, &Tap::new()));
+    let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
+    assert!(failure.host == "w1" && failure.error.contains("Job for kubelet.service failed"), "{failure:#?}");
+    assert_eq!(proxies(&world, "w1"), ["api-proxy.yaml"], "{failure:#?}");
+    world.with("w1", |machine| {
+        assert_eq!(machine.serving_proxy().as_deref(), Some(ALONE));
+        assert_eq!(machine.text("/etc/kubernetes/manifests/api-proxy.yaml"), Some(text));
+        assert_eq!(machine.text("/var/lib/kubelet/config.yaml"), config);
+        machine.fault = None;
+    });
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    check_version(&world, VERSION, "after the fault");
 }
 
 #[test]

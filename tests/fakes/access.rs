@@ -11,6 +11,7 @@ use barque::pki;
 use serde_json::{Value, json};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::machine::ALONE;
 use super::world::{State, World};
 
 /// What every member gives as a snapshot: one that was taken by etcd 3.7.3.
@@ -56,7 +57,11 @@ impl Access for Doors {
     async fn identity(&self, port: u16) -> anyhow::Result<String> {
         ensure!(port == 7444, "nothing listens on {port}");
         self.world.settle();
-        self.world.with(&self.host, |machine| machine.serving_proxy().context("connection refused"))
+        self.world.with(&self.host, |machine| {
+            let serving = machine.serving_proxy().context("connection refused")?;
+            ensure!(serving != ALONE, "404 page not found");
+            Ok(serving)
+        })
     }
 
     async fn etcd(&self, pki: &Path, address: Option<IpAddr>) -> anyhow::Result<Box<dyn Etcd>> {
@@ -73,6 +78,7 @@ impl Access for Doors {
         self.world.look(|state| match port {
             2379 => state.etcd_runs(&self.host),
             6443 => state.machines[&self.host].runs("kube-apiserver"),
+            7443 | 7444 => state.machines[&self.host].serving_proxy().is_some(),
             _ => false,
         })
     }

@@ -23,6 +23,10 @@ pub struct Fault {
     pub says: String,
 }
 
+/// The local proxy of a build that had one name for it whatever its content. It hands nothing over and does not tell its
+/// name.
+pub const ALONE: &str = "api-proxy";
+
 /// A machine that is switched on.
 pub struct Machine {
     pub name: String,
@@ -155,13 +159,23 @@ impl Machine {
             .collect()
     }
 
-    /// The local proxy that serves: of several the one that came last, which took over.
+    /// The local proxy that serves. The first has the ports; of those that came later each takes over, unless the one
+    /// before it or itself is of a build that cannot (`ALONE`).
     pub fn serving_proxy(&self) -> Option<String> {
         let when = |pod: &String| {
             let path = self.path(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
             fs_err::metadata(path).and_then(|meta| meta.modified()).ok()
         };
-        self.pods().into_iter().filter(|pod| pod.starts_with("api-proxy") && self.runs(pod)).max_by_key(when)
+        let mut proxies: Vec<String> =
+            self.pods().into_iter().filter(|pod| pod.starts_with(ALONE) && self.runs(pod)).collect();
+        proxies.sort_by_key(when);
+        let mut serving: Option<String> = None;
+        for pod in proxies {
+            if serving.as_ref().is_none_or(|serving| *serving != ALONE && pod != ALONE) {
+                serving = Some(pod);
+            }
+        }
+        serving
     }
 
     /// The processes of static pods, as /proc shows them: each has what its manifest puts into its environment.
