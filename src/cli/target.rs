@@ -123,7 +123,12 @@ fn lay(target: &mut Target, way: Way) {
     target.address = way.address;
     target.port = way.port;
     target.user = way.user;
-    target.identities = Identities { files: way.identity_files, only: way.identities_only, agent: way.agent };
+    target.identities = Identities {
+        files: way.identity_files,
+        certificates: way.certificates,
+        only: way.identities_only,
+        agent: way.agent,
+    };
     target.own_known_hosts = way.known_hosts;
     target.host_key_alias = way.host_key_alias;
     target.connect_timeout = way.connect_timeout;

@@ -134,7 +134,7 @@ impl Page {
 }
 
 /// The lines of a known_hosts file's text that name a host, and what they say of a key that it offers: `known`,
-/// `unknown`, `changed` or `revoked`. For tests that read anything.
+/// `unknown`, `changed`, `revoked` or `unvouched`. For tests that read anything.
 pub fn look_up(text: &str, address: &str, port: u16, algorithm: &str, key: &[u8]) -> (Vec<usize>, &'static str) {
     let found = Page::of(text.to_string()).find(Path::new("known_hosts"), address, port);
     let verdict = match judge(&found, algorithm, key) {
@@ -142,6 +142,7 @@ pub fn look_up(text: &str, address: &str, port: u16, algorithm: &str, key: &[u8]
         Verdict::Unknown => "unknown",
         Verdict::Changed(_) => "changed",
         Verdict::Revoked(_) => "revoked",
+        Verdict::Unvouched(_) => "unvouched",
     };
     (found.iter().map(|record| record.line).collect(), verdict)
 }
@@ -190,7 +191,7 @@ m1 ssh-ed25519
                 assert_eq!(page.find(file, address, port), parse(text, file, address, port), "{address} {port}");
             }
         }
-        assert_eq!(page.find(file, "m1", 2222).len(), 5);
+        assert_eq!(page.find(file, "m1", 2222).len(), 6);
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! Lines of known_hosts files, as sshd(8) describes them: which keys are recorded for a host, in which file and line.
-//!
-//! Lines with `@cert-authority` are skipped: we ask hosts for plain keys, never for certificates.
+//! Lines of known_hosts files, as sshd(8) describes them: which keys and which authorities are recorded for a host, in
+//! which file and line.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +19,19 @@ pub(super) struct Recorded {
     /// The key's type as written, such as `ssh-ed25519`.
     pub(super) algorithm: String,
     key: Vec<u8>,
-    revoked: bool,
+    mark: Mark,
     with_port: bool,
+}
+
+/// What a line's key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The host's own.
+    Own,
+    /// `@cert-authority`: it signs hosts' certificates.
+    Authority,
+    /// `@revoked`: never to be trusted, as a host's or as an authority's.
+    Revoked,
 }
 
 /// What the files say about an offered key.
@@ -35,6 +45,8 @@ pub(super) enum Verdict<'a> {
     Changed(&'a Recorded),
     /// It is recorded as never to be trusted.
     Revoked(&'a Recorded),
+    /// Only an authority is recorded for this host, which must vouch for the key.
+    Unvouched(&'a Recorded),
 }
 
 /// The names that a line for this host may have: the plain one, and the one with its port, which is the plain one where
@@ -64,41 +76,67 @@ pub(super) fn parse_line(line: &str, file: &Path, number: usize, plain: &str, na
     let mut words = line.split_ascii_whitespace().peekable();
     let marker = words.next_if(|word| word.starts_with('@'));
     let hosts = words.next()?;
-    if hosts.starts_with('#') || marker.is_some_and(|marker| marker != "@revoked") {
+    if hosts.starts_with('#') {
         return None;
     }
+    let mark = match marker {
+        None => Mark::Own,
+        Some("@cert-authority") => Mark::Authority,
+        Some("@revoked") => Mark::Revoked,
+        Some(_) => return None,
+    };
     let with_port = name(hosts, named);
     if !with_port && !name(hosts, plain) {
         return None;
     }
     let algorithm = words.next()?.to_string();
     let key = STANDARD.decode(words.next()?).ok()?;
-    Some(Recorded { file: file.to_path_buf(), line: number, algorithm, key, revoked: marker.is_some(), with_port })
+    Some(Recorded { file: file.to_path_buf(), line: number, algorithm, key, mark, with_port })
 }
 
 /// Judges an offered key, given in its wire form.
 pub(super) fn judge<'a>(records: &'a [Recorded], algorithm: &str, key: &[u8]) -> Verdict<'a> {
-    if let Some(revoked) = records.iter().find(|record| record.revoked && record.key == key) {
-        return Verdict::Revoked(revoked);
+    if let Some(line) = revoked(records, key) {
+        return Verdict::Revoked(line);
     }
-    let trusted = || records.iter().filter(|record| !record.revoked);
-    if trusted().any(|record| record.key == key) {
+    let marked = |mark| records.iter().filter(move |record| record.mark == mark);
+    if marked(Mark::Own).any(|record| record.key == key) {
         return Verdict::Known;
     }
     // A key of the plain name vouches for other ports, but says nothing against another sshd on them.
-    let mut others = trusted().filter(|record| record.with_port).peekable();
+    let mut others = marked(Mark::Own).filter(|record| record.with_port).peekable();
     let first = others.peek().copied();
     match others.find(|record| record.algorithm == algorithm).or(first) {
         Some(other) => Verdict::Changed(other),
-        None => Verdict::Unknown,
+        None => {
+            let authority = marked(Mark::Authority).find(|record| record.with_port);
+            authority.map_or(Verdict::Unknown, Verdict::Unvouched)
+        }
     }
 }
 
-/// The types of the keys that are recorded as trusted, in the files' order: what to ask the host for first, so that a
-/// host with several keys shows one that we can check.
+/// The line that revokes a key, a host's or an authority's.
+pub(super) fn revoked<'a>(records: &'a [Recorded], key: &[u8]) -> Option<&'a Recorded> {
+    records.iter().find(|record| record.mark == Mark::Revoked && record.key == key)
+}
+
+/// The lines of the authorities that may vouch for the host.
+pub(super) fn authorities(records: &[Recorded]) -> impl Iterator<Item = &Recorded> {
+    records.iter().filter(|record| record.mark == Mark::Authority)
+}
+
+impl Recorded {
+    /// Whether this line has that key.
+    pub(super) fn is(&self, key: &[u8]) -> bool {
+        self.key == key
+    }
+}
+
+/// The types of the keys that are recorded as the host's own, in the files' order: what to ask the host for first, so
+/// that a host with several keys shows one that we can check.
 pub(super) fn algorithms(records: &[Recorded]) -> Vec<&str> {
     let mut found: Vec<&str> = Vec::new();
-    for record in records.iter().filter(|record| !record.revoked) {
+    for record in records.iter().filter(|record| record.mark == Mark::Own) {
         if !found.contains(&record.algorithm.as_str()) {
             found.push(&record.algorithm);
         }
@@ -196,17 +234,18 @@ m1,10.0.0.1 ssh-ed25519 AAAA note
 10.0.0.? ssh-rsa DDDD
 @cert-authority * ssh-rsa EEEE
 M1 ecdsa-sha2-nistp256 FFFF
+@another m1 ssh-rsa EEEE
 m1 ssh-ed25519
 m1 ssh-ed25519 not/base64!
 ";
-        assert_eq!(lines(text, "m1", 22), [2, 8]);
-        assert_eq!(lines(text, "M1", 22), [2, 8]);
-        assert_eq!(lines(text, "m1", 2222), [2, 3, 8]);
-        assert_eq!(lines(text, "10.0.0.1", 22), [2, 6]);
-        assert_eq!(lines(text, "10.0.0.10", 22), [0; 0]);
-        assert_eq!(lines(text, "good.example.com", 22), [5]);
-        assert_eq!(lines(text, "bad.example.com", 22), [0; 0]);
-        assert_eq!(lines(text, "example.com", 22), [0; 0]);
+        assert_eq!(lines(text, "m1", 22), [2, 7, 8]);
+        assert_eq!(lines(text, "M1", 22), [2, 7, 8]);
+        assert_eq!(lines(text, "m1", 2222), [2, 3, 7, 8]);
+        assert_eq!(lines(text, "10.0.0.1", 22), [2, 6, 7]);
+        assert_eq!(lines(text, "10.0.0.10", 22), [7]);
+        assert_eq!(lines(text, "good.example.com", 22), [5, 7]);
+        assert_eq!(lines(text, "bad.example.com", 22), [7]);
+        assert_eq!(lines(text, "example.com", 22), [7]);
     }
 
     #[test]
@@ -256,6 +295,21 @@ m1 ssh-ed25519 not/base64!
         let records = records("@revoked * ssh-ed25519 AAAA\n", "m1", 22);
         assert_eq!(judge(&records, "ssh-ed25519", &key("BBBB")), Verdict::Unknown);
         assert_eq!(algorithms(&records), [""; 0]);
+    }
+
+    #[test]
+    fn an_authority_alone_is_what_must_vouch() {
+        let records = records("@cert-authority m* ssh-ed25519 AAAA\n@revoked * ssh-ed25519 CCCC\n", "m1", 2222);
+        assert_eq!(judge(&records, "ssh-ed25519", &key("AAAA")), Verdict::Unknown, "another port is another sshd");
+        let text = "@cert-authority * ssh-ed25519 AAAA\n@revoked * ssh-ed25519 CCCC\nm2 ssh-ed25519 BBBB\n";
+        let [one, two] = ["m1", "m2"].map(|name| parse(text, Path::new("known_hosts"), name, 22));
+        // An authority's key is no host's.
+        assert_eq!(judge(&one, "ssh-ed25519", &key("AAAA")), Verdict::Unvouched(&one[0]));
+        assert_eq!(judge(&two, "ssh-ed25519", &key("BBBB")), Verdict::Known);
+        assert_eq!(judge(&two, "ssh-ed25519", &key("DDDD")), Verdict::Changed(&two[2]));
+        assert_eq!(algorithms(&one), [""; 0]);
+        assert!(authorities(&two).any(|line| line.is(&key("AAAA"))) && authorities(&two).count() == 1);
+        assert_eq!(revoked(&one, &key("CCCC")), Some(&one[1]));
     }
 
     #[test]

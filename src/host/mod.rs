@@ -70,6 +70,8 @@ impl Target {
 pub struct Identities {
     /// Key files, or public halves of keys that ssh-agent has. Those that do not exist are passed over.
     pub files: Vec<PathBuf>,
+    /// Certificates for them, beside those that stand next to each key's file.
+    pub certificates: Vec<PathBuf>,
     /// Nothing else may be offered.
     pub only: bool,
     /// ssh-agent's socket: `None` for the environment's, `Some(None)` for no agent at all.
@@ -107,6 +109,12 @@ pub enum Refusal {
     ChangedHostKey { fingerprint: String, file: PathBuf, line: usize },
     /// A known_hosts file says that this key must never be trusted again.
     RevokedHostKey { fingerprint: String, file: PathBuf, line: usize },
+    /// A known_hosts file names an authority for the host, and it did not vouch for the key that was shown.
+    UnvouchedHostKey { fingerprint: String, file: PathBuf, line: usize, wrong: String },
+    /// The authority that vouches for the host's key must never be trusted again.
+    RevokedAuthority { fingerprint: String, file: PathBuf, line: usize },
+    /// With what was agreed on, somebody on the way could leave out the first messages unseen.
+    Truncatable { cipher: String },
     /// sshd took none of our keys.
     Authentication { user: String, tried: Vec<String> },
     /// The account is not root, and sudo does not make it root.

@@ -26,6 +26,26 @@ impl Refusal {
                 format!("host key {fingerprint} is marked @revoked in {}:{line}", file.display()),
                 "give the host a new key with: rm /etc/ssh/ssh_host_*; ssh-keygen -A".to_string(),
             ),
+            Refusal::UnvouchedHostKey { fingerprint, file, line, wrong } => (
+                format!("host key {fingerprint} is not vouched for by the authority in {}:{line}: {wrong}", file.display()),
+                "sign the host's key (ssh-keygen -s AUTHORITY -h -I NAME -n ADDRESS KEY.pub) and name the certificate in \
+                 its sshd_config (HostCertificate), or add the key itself to a known_hosts file"
+                    .to_string(),
+            ),
+            Refusal::RevokedAuthority { fingerprint, file, line } => (
+                format!("the authority {fingerprint} that signed the host's certificate is marked @revoked in {}:{line}",
+                    file.display()),
+                "sign the host's key with another authority".to_string(),
+            ),
+            Refusal::Truncatable { cipher } => (
+                format!(
+                    "sshd offers no strict key exchange, and with {cipher} somebody on the way could then leave out \
+                     messages unseen (CVE-2023-48795)"
+                ),
+                "update the host's OpenSSH (9.6 or later, or a distribution's mended one), or allow \
+                 aes128-gcm@openssh.com in its sshd_config (Ciphers)"
+                    .to_string(),
+            ),
             Refusal::Authentication { user, tried } if tried.is_empty() => (
                 format!(
                     "there is no key to log in as {user}: ssh-agent has none, and ~/.ssh has no id_ed25519, id_ecdsa \

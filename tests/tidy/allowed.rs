@@ -26,6 +26,7 @@ pub const ALLOWED: &[Allowed] = &[
     ),
     allow("clock", "src/cli/", "the edge of the process: here the time becomes an argument of the pure planner"),
     allow("clock", "src/engine/", "measures tasks and phases, backs off before it connects again, dates certificates"),
+    allow("clock", "src/host/ssh/verifier.rs", "a host's certificate holds for a time"),
     allow("clock", "src/lab/", "waits for a Docker engine, which tells nobody when it is done"),
     allow("clock", "src/progress/", "shows how long things take"),
     allow("clock", "src/proxy/", "a server that runs for months on its own: it probes and gives up by time"),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use russh::client::AuthResult;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey, load_public_key};
+use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKeyWithHashAlg, PublicKey, load_public_key};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::Options;
 use super::key_file::{KeyFile, load};
 use super::session::{LOGIN_TIMEOUT, Session};
+use super::user_certificate::{HASH_OF_FILE, OfAgent, OfFile, Wallet, describe};
 use crate::error::{self, Kind};
 use crate::host::{Refusal, Target};
 
@@ -33,7 +34,8 @@ pub(super) async fn log_in(session: &mut Session, target: &Target, options: &Opt
     };
     let socket = socket.filter(|_| options.use_agent);
     let (tried, offered) = (Vec::new(), BTreeSet::new());
-    let login = Login { session, user: &target.user, socket, tried, offered, more: true, offers: 0 };
+    let (wallet, shown) = (Wallet::default(), Vec::new());
+    let login = Login { session, user: &target.user, socket, tried, offered, wallet, shown, more: true, offers: 0 };
     let Ok(outcome) = timeout(LOGIN_TIMEOUT, login.run(target, options.home.as_deref())).await else {
         let text = format!("sshd did not finish the log-in within {} s", LOGIN_TIMEOUT.as_secs());
         return Err(Refusal::Transport(text).into());
@@ -49,6 +51,10 @@ struct Login<'a> {
     tried: Vec<String>,
     /// Fingerprints of keys that sshd has seen.
     offered: BTreeSet<String>,
+    /// Certificates from files.
+    wallet: Wallet,
+    /// Certificates that sshd has seen.
+    shown: Vec<Certificate>,
     /// Whether sshd still takes public keys.
     more: bool,
     /// Keys offered so far.
@@ -57,6 +63,9 @@ struct Login<'a> {
 
 impl Login<'_> {
     async fn run(mut self, target: &Target, home: Option<&Path>) -> anyhow::Result<()> {
+        for path in &target.identities.certificates {
+            self.tried.extend(self.wallet.named(path));
+        }
         let accepted = match &target.key {
             Some(path) => self.only_file(path).await?,
             None => self.identities(target, home).await?,
@@ -68,13 +77,14 @@ impl Login<'_> {
         match self.session.departure() {
             Some(departure) if departure.by_host => self.tried.push(format!("then {}", departure.text)),
             Some(_) => return Err(self.session.lost()),
-            None => {}
+            None => self.tried.extend(std::mem::take(&mut self.wallet).left()),
         }
         Err(Refusal::Authentication { user: self.user.to_string(), tried: self.tried }.into())
     }
 
     /// The file that the inventory names, and nothing else: further keys could use up sshd's patience.
     async fn only_file(&mut self, path: &Path) -> anyhow::Result<bool> {
+        self.tried.extend(self.wallet.beside(path));
         match load(path).await? {
             KeyFile::Ready(key) => self.key(path, *key).await,
             KeyFile::Readable { mode } => Err(error::with_hint(
@@ -95,6 +105,11 @@ impl Login<'_> {
     /// ssh-agent's keys and the usual files.
     async fn identities(&mut self, target: &Target, home: Option<&Path>) -> anyhow::Result<bool> {
         let wanted = &target.identities;
+        let usual = home.into_iter().flat_map(usual_files);
+        let files: Vec<PathBuf> = if wanted.files.is_empty() { usual.collect() } else { wanted.files.clone() };
+        for path in &files {
+            self.tried.extend(self.wallet.beside(path));
+        }
         for path in &wanted.files {
             if self.named_file(path).await? {
                 return Ok(true);
@@ -143,8 +158,7 @@ impl Login<'_> {
         if !only {
             return self.usual_files(home).await;
         }
-        let folder: Option<PathBuf> = home.map(|home| home.join(".ssh"));
-        for path in folder.iter().flat_map(|folder| USUAL_FILES.map(|name| folder.join(name))) {
+        for path in home.into_iter().flat_map(usual_files) {
             if fs_err::metadata(&path).is_ok() && self.named_file(&path).await? {
                 return Ok(true);
             }
@@ -153,8 +167,7 @@ impl Login<'_> {
     }
 
     async fn usual_files(&mut self, home: Option<&Path>) -> anyhow::Result<bool> {
-        let folder: Option<PathBuf> = home.map(|home| home.join(".ssh"));
-        for path in folder.iter().flat_map(|folder| USUAL_FILES.map(|name| folder.join(name))) {
+        for path in home.into_iter().flat_map(usual_files) {
             match load(&path).await? {
                 KeyFile::Ready(key) => {
                     if self.key(&path, *key).await? {
@@ -178,11 +191,51 @@ impl Login<'_> {
         }
         let label = format!("{} {print}", path.display());
         let Some(hash) = self.hash(&key.algorithm(), &label).await? else { return Ok(false) };
+        let key = Arc::new(key);
+        for (path, certificate) in self.wallet.take(key.public_key()) {
+            let signer = OfFile(key.clone());
+            if self.certificate(&path, certificate, hash.map(|_| HASH_OF_FILE), signer).await? {
+                return Ok(true);
+            }
+        }
+        if !self.more {
+            return Ok(false);
+        }
         self.offers += 1;
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        let key = PrivateKeyWithHashAlg::new(key, hash);
         let answer = self.session.handle.authenticate_publickey(self.user, key).await;
         let answer = answer.map_err(|_| self.session.lost())?;
         Ok(self.take(answer, label))
+    }
+
+    /// A certificate from a file; whoever has the key signs.
+    async fn certificate(
+        &mut self,
+        path: &Path,
+        certificate: Certificate,
+        hash: Option<HashAlg>,
+        mut signer: impl russh::Signer<Error = AgentAuthError>,
+    ) -> anyhow::Result<bool> {
+        if !self.more || self.shown.contains(&certificate) {
+            return Ok(false);
+        }
+        self.offers += 1;
+        self.shown.push(certificate.clone());
+        let label = format!("{} ({})", path.display(), describe(&certificate));
+        let handle = &mut self.session.handle;
+        let answer = handle.authenticate_certificate_with(self.user, certificate, hash, &mut signer).await;
+        self.settle(answer, label)
+    }
+
+    fn settle(&mut self, answer: Result<AuthResult, AgentAuthError>, label: String) -> anyhow::Result<bool> {
+        match answer {
+            Ok(answer) => Ok(self.take(answer, label)),
+            Err(AgentAuthError::Send(_)) => Err(self.session.lost()),
+            Err(AgentAuthError::Key(failed)) => {
+                self.tried.push(format!("{label} (not signed: {failed})"));
+                Ok(false)
+            }
+        }
     }
 
     /// A key whose file needs a passphrase: ssh-agent may have it unlocked.
@@ -205,7 +258,9 @@ impl Login<'_> {
             // Agents before OpenSSH 8.9 do not know it.
             let _ = agent.bind_session(binding, false).await;
         }
-        let identities = agent.request_identities().await.context("asking ssh-agent for its keys")?;
+        let mut identities = agent.request_identities().await.context("asking ssh-agent for its keys")?;
+        // sshd's patience goes to certificates first, as accounts that take them take no plain keys.
+        identities.sort_by_key(|identity| matches!(identity, AgentIdentity::PublicKey { .. }));
         let mut held_back = 0;
         for identity in identities {
             let public = identity.public_key();
@@ -237,14 +292,29 @@ impl Login<'_> {
         agent: &mut AgentClient<UnixStream>,
         identity: AgentIdentity,
     ) -> anyhow::Result<bool> {
-        let print = fingerprint(&identity.public_key());
+        let public = identity.public_key().into_owned();
+        let print = fingerprint(&public);
         let (label, algorithm) = match &identity {
             AgentIdentity::PublicKey { key, .. } => (format!("ssh-agent {print}"), key.algorithm()),
             AgentIdentity::Certificate { certificate, .. } => {
-                (format!("ssh-agent's certificate for {print}"), certificate.algorithm())
+                if self.shown.contains(certificate) {
+                    return Ok(false);
+                }
+                (format!("ssh-agent {print} ({})", describe(certificate)), certificate.algorithm())
             }
         };
         let Some(hash) = self.hash(&algorithm, &label).await? else { return Ok(false) };
+        if matches!(identity, AgentIdentity::PublicKey { .. }) {
+            for (path, certificate) in self.wallet.take(&public) {
+                let signer = OfAgent { agent, key: public.clone() };
+                if self.certificate(&path, certificate, hash, signer).await? {
+                    return Ok(true);
+                }
+            }
+            if !self.more {
+                return Ok(false);
+            }
+        }
         self.offers += 1;
         let handle = &mut self.session.handle;
         let answer = match identity {
@@ -253,17 +323,11 @@ impl Login<'_> {
                 handle.authenticate_publickey_with(self.user, key, hash, agent).await
             }
             AgentIdentity::Certificate { certificate, .. } => {
+                self.shown.push(certificate.clone());
                 handle.authenticate_certificate_with(self.user, certificate, hash, agent).await
             }
         };
-        match answer {
-            Ok(answer) => Ok(self.take(answer, label)),
-            Err(AgentAuthError::Send(_)) => Err(self.session.lost()),
-            Err(AgentAuthError::Key(failed)) => {
-                self.tried.push(format!("{label} (ssh-agent did not sign: {failed})"));
-                Ok(false)
-            }
-        }
+        self.settle(answer, label)
     }
 
     /// The hash for an RSA key's signature; `None` if sshd takes only SHA-1, which we do not use.
@@ -297,6 +361,11 @@ impl Login<'_> {
         }
         false
     }
+}
+
+fn usual_files(home: &Path) -> impl Iterator<Item = PathBuf> {
+    let folder = home.join(".ssh");
+    USUAL_FILES.into_iter().map(move |name| folder.join(name))
 }
 
 fn list(methods: &MethodSet) -> String {

@@ -16,6 +16,7 @@ use crate::known::paths;
 mod authentication;
 mod bastions;
 mod binary;
+mod host_certificate;
 mod key_file;
 pub mod keys;
 mod newcomers;
@@ -26,6 +27,8 @@ mod severable;
 mod start;
 #[cfg(test)]
 mod tests;
+mod user_certificate;
+mod verifier;
 
 pub use newcomers::Newcomers;
 
@@ -35,6 +38,7 @@ use newcomers::Turns;
 use passwords::Passwords;
 use session::Session;
 use start::Start;
+use verifier::Trust;
 
 /// What is the same for all hosts of a run.
 #[derive(Debug, Clone)]
@@ -131,7 +135,8 @@ impl SshConnector {
         let records = self.known_hosts.find(&files, name, port)?;
         let mut session = {
             let accept_new = self.options.newcomers.is_some();
-            session::open(target, records, accept_new, self.options.connect_timeout, through).await?
+            let trust = Trust { name, records, accept_new };
+            session::open(target, trust, self.options.connect_timeout, through).await?
         };
         if let (Some(newcomers), Some(key)) = (&self.options.newcomers, session.new_key()) {
             self.turns.record(newcomers, &target.name, (name, port), key).await?;

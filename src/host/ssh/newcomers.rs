@@ -96,6 +96,10 @@ fn add(file: &Path, address: &str, port: u16, key: &NewKey) -> anyhow::Result<bo
         Verdict::Revoked(same) => {
             return Err(Refusal::RevokedHostKey { fingerprint, file: same.file.clone(), line: same.line }.into());
         }
+        Verdict::Unvouched(authority) => {
+            let (file, line, wrong) = (authority.file.clone(), authority.line, "it was named meanwhile".to_string());
+            return Err(Refusal::UnvouchedHostKey { fingerprint, file, line, wrong }.into());
+        }
     }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');

@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use base64::Engine as _;
-use russh::client::{self, DisconnectReason, Handle};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
+use russh::client::{self, Handle};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{ChannelOpenFailure, Disconnect, Error, Preferred, SshId, cipher, compression, kex, mac};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::newcomers::NewKey;
 use super::severable::{Cut, Severable, Stream};
+use super::verifier::{Departure, Trust, Verifier};
 use crate::error::{self, Kind};
-use crate::host::known_hosts::{self, Recorded, Verdict};
+use crate::host::known_hosts::{self, Recorded};
 use crate::host::{Refusal, Target};
 
 /// How long sshd may take from TCP's answer to the end of the key exchange, and then for the log-in. Generous, as
@@ -38,15 +38,6 @@ pub(super) struct Session {
     _cut: Cut,
     /// The bastion that carries it; it must live as long.
     _through: Option<Arc<Session>>,
-}
-
-/// Why a session ended.
-#[derive(Debug, Clone)]
-pub(super) struct Departure {
-    /// What happened.
-    pub(super) text: String,
-    /// Whether sshd said so itself, as it does when it has had enough of wrong keys.
-    pub(super) by_host: bool,
 }
 
 impl Session {
@@ -105,8 +96,7 @@ impl Session {
 /// Connects and verifies the host's key against what is recorded. Nothing about the account has been sent yet.
 pub(super) async fn open(
     target: &Target,
-    records: Vec<Recorded>,
-    accept_new: bool,
+    trust: Trust<'_>,
     patience: Duration,
     through: Option<Arc<Session>>,
 ) -> anyhow::Result<Session> {
@@ -117,9 +107,9 @@ pub(super) async fn open(
     };
     let (stream, cut) = Severable::new(stream);
     let departure = Arc::new(OnceLock::new());
-    let config = Arc::new(config(target, &records));
+    let config = Arc::new(config(target, &trust.records));
     let new_key = Arc::new(OnceLock::new());
-    let verifier = Verifier { records, departure: departure.clone(), new_key: accept_new.then(|| new_key.clone()) };
+    let verifier = Verifier::new(trust, &departure, &new_key);
     let handle = match timeout(LOGIN_TIMEOUT, client::connect_stream(config, stream, verifier)).await {
         Ok(Ok(handle)) => handle,
         Ok(Err(failure)) => return Err(failure.explain()),
@@ -181,7 +171,7 @@ fn config(target: &Target, records: &[Recorded]) -> client::Config {
         preferred: Preferred {
             kex: Cow::Borrowed(KEX),
             key: Cow::Owned(host_key_algorithms(records)),
-            host_key_certificates: Cow::Borrowed(&[]),
+            host_key_certificates: Cow::Owned(certificate_algorithms(records)),
             cipher: Cow::Borrowed(CIPHERS),
             mac: Cow::Borrowed(MACS),
             compression: Cow::Borrowed(&[compression::NONE]),
@@ -214,74 +204,18 @@ fn host_key_algorithms(records: &[Recorded]) -> Vec<Algorithm> {
     ordered
 }
 
-/// Judges the host's key, and remembers why the session ended.
-pub(super) struct Verifier {
-    records: Vec<Recorded>,
-    departure: Arc<OnceLock<Departure>>,
-    /// Where to put the key of a host of which nothing is recorded, if that may be accepted.
-    new_key: Option<Arc<OnceLock<NewKey>>>,
-}
-
-impl Verifier {
-    fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
-        let blob = key.to_bytes().map_err(Error::from)?;
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        let name = match key.algorithm() {
-            Algorithm::Rsa { .. } => "ssh-rsa".to_string(),
-            other => other.to_string(),
-        };
-        let refusal = match known_hosts::judge(&self.records, &name, &blob) {
-            Verdict::Known => return Ok(()),
-            Verdict::Unknown => match &self.new_key {
-                None => Refusal::UnknownHostKey { fingerprint },
-                Some(place) => {
-                    let encoded = base64::engine::general_purpose::STANDARD.encode(&blob);
-                    let line = format!("{name} {encoded}");
-                    // A session has one key; the exchange of new session keys does not ask again.
-                    let _ = place.set(NewKey { algorithm: name, blob, fingerprint, line });
-                    return Ok(());
-                }
-            },
-            Verdict::Changed(other) => {
-                Refusal::ChangedHostKey { fingerprint, file: other.file.clone(), line: other.line }
-            }
-            Verdict::Revoked(same) => Refusal::RevokedHostKey { fingerprint, file: same.file.clone(), line: same.line },
-        };
-        Err(Failure::Refused(refusal))
-    }
-}
-
-impl client::Handler for Verifier {
-    type Error = Failure;
-
-    async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        match offered {
-            PublicKeyOrCertificate::PublicKey { key, .. } => self.judge(key).map(|()| true),
-            // Never offered by us, so no honest host sends one.
-            PublicKeyOrCertificate::Certificate(_) => Ok(false),
-        }
-    }
-
-    async fn disconnected(&mut self, reason: DisconnectReason<Failure>) -> Result<(), Failure> {
-        let departure = match &reason {
-            DisconnectReason::ReceivedDisconnect(said) => {
-                Departure { text: format!("sshd closed the connection: {}", said.message.trim()), by_host: true }
-            }
-            DisconnectReason::Error(failure) => Departure { text: failure.to_string(), by_host: false },
-        };
-        // A session ends once.
-        let _ = self.departure.set(departure);
-        match reason {
-            DisconnectReason::ReceivedDisconnect(_) => Ok(()),
-            DisconnectReason::Error(failure) => Err(failure),
-        }
+/// Certificates are asked for, and then before plain keys, where an authority is recorded for the host.
+fn certificate_algorithms(records: &[Recorded]) -> Vec<Algorithm> {
+    match known_hosts::authorities(records).next() {
+        Some(_) => host_key_algorithms(records),
+        None => Vec::new(),
     }
 }
 
 /// What can end a session.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The host's key was refused.
+    /// The host's key, or what was agreed on, was refused.
     Refused(Refusal),
     /// Anything else.
     Protocol(Error),
@@ -354,12 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn certificates_are_asked_for_where_an_authority_is_recorded() {
+        let text = "@cert-authority m* ssh-ed25519 AAAA\nm1 ecdsa-sha2-nistp256 AAAA\n@revoked * ssh-ed25519 BBBB\n";
+        let names = |host: &str| {
+            let records = known_hosts::parse(text, Path::new("k"), host, 22);
+            let offered = config(&Target::default(), &records).preferred.host_key_certificates;
+            offered.iter().map(Algorithm::to_certificate_type).collect::<Vec<_>>()
+        };
+        assert_eq!(names("m1")[..2], ["ecdsa-sha2-nistp256-cert-v01@openssh.com", "ssh-ed25519-cert-v01@openssh.com"]);
+        assert!(names("w1").is_empty() && !names("m2").contains(&"ssh-rsa-cert-v01@openssh.com".to_string()));
+    }
+
+    #[test]
     fn nothing_weak_is_offered() {
         let offered = config(&Target::default(), &[]).preferred;
         let names: Vec<&str> = offered.kex.iter().map(AsRef::as_ref).collect();
         assert!(names.iter().all(|name| !name.ends_with("sha1")), "{names:?}");
         assert!(names.contains(&"kex-strict-c-v00@openssh.com"));
         assert!(offered.key.iter().all(|key| key.to_string() != "ssh-rsa"));
+        // CBC with a MAC over the encrypted text would need strict key exchange too.
+        assert!(offered.cipher.iter().all(|name| !name.as_ref().ends_with("cbc")));
+        assert!(offered.host_key_certificates.is_empty(), "no authority is known");
         assert_eq!(offered.cipher[0].as_ref(), "aes128-gcm@openssh.com");
     }
 }

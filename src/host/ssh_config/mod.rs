@@ -81,6 +81,7 @@ pub struct Way {
     pub port: u16,
     pub user: String,
     pub identity_files: Vec<PathBuf>,
+    pub certificates: Vec<PathBuf>,
     pub identities_only: bool,
     /// `Some(None)` says that no ssh-agent is asked.
     pub agent: Option<Option<PathBuf>>,
@@ -101,6 +102,7 @@ struct Found<'a> {
     user: Option<&'a str>,
     port: Option<u16>,
     identity_files: Vec<(&'a Place, &'a str)>,
+    certificates: Vec<(&'a Place, &'a str)>,
     known_hosts: Option<(&'a Place, &'a [String])>,
     agent: Option<(&'a Place, &'a str)>,
     only: Option<bool>,
@@ -155,6 +157,7 @@ impl SshConfig {
         };
         Ok(Way {
             identity_files: paths(&found.identity_files)?,
+            certificates: paths(&found.certificates)?,
             identities_only: found.only.unwrap_or_default(),
             agent: found.agent.map(|(place, text)| tokens.agent(place, text)).transpose()?.flatten(),
             jumps,
@@ -209,6 +212,7 @@ impl<'a> Found<'a> {
             Value::User(text) => drop(self.user.get_or_insert(text)),
             Value::Port(port) => drop(self.port.get_or_insert(*port)),
             Value::IdentityFile(text) => self.identity_files.push((place, text)),
+            Value::CertificateFile(text) => self.certificates.push((place, text)),
             Value::IdentitiesOnly(only) => drop(self.only.get_or_insert(*only)),
             Value::IdentityAgent(text) => drop(self.agent.get_or_insert((place, text))),
             Value::ProxyJump(jumps) => drop(self.way.get_or_insert(Ok(jumps))),

@@ -73,11 +73,6 @@ impl Reader<'_> {
                             let section = self.config.sections.last_mut();
                             section.into_iter().for_each(|section| section.values.push((place.clone(), value.clone())));
                         }
-                        // With it the account may need a certificate, which its key alone does not replace.
-                        Ok(None) if keyword == "certificatefile" => {
-                            let what = format!("{place}: skipped: barque does not use `CertificateFile`");
-                            self.config.warnings.push(what);
-                        }
                         Ok(None) => {}
                         Err(wrong) => self.mistakes.push(format!("{place}: {wrong}")),
                     }

@@ -70,8 +70,11 @@ Host m1
     IdentityFile \"/c/a b%%\"
     UserKnownHostsFile ~/one /two
     IdentitiesOnly yes
+    CertificateFile ~/%n-cert.pub
     IdentityAgent none
 Host *
+    CertificateFile /c
+    CertificateFile none
     IdentityFile /third
     IdentityAgent /run/agent
     UserKnownHostsFile /never
@@ -83,6 +86,7 @@ Host *
     let rest = ["/c/a b%", "/third"].map(PathBuf::from);
     let files: Vec<PathBuf> = [home.join(".ssh/a_root_22"), home.join("second")].into_iter().chain(rest).collect();
     assert_eq!(way.identity_files, files);
+    assert_eq!(way.certificates, [home.join("m1-cert.pub"), PathBuf::from("/c")]);
     assert_eq!(way.known_hosts, Some(vec![home.join("one"), PathBuf::from("/two")]));
     assert_eq!((way.identities_only, way.agent), (true, Some(None)));
     let other = config.way(&asked(&["m2"])).unwrap();
@@ -123,9 +127,8 @@ Match all
 ";
     let way = way(text, "m1");
     assert_eq!((way.port, way.connect_timeout, way.user.as_str()), (1001, Some(Duration::from_secs(5)), "ops"));
-    let warnings = read(&format!("{text}CertificateFile c\n")).unwrap().warnings;
-    assert_eq!(warnings.len(), 2);
-    assert!(warnings[1].ends_with("config:11: skipped: barque does not use `CertificateFile`"), "{warnings:?}");
+    let warnings = read(text).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
     assert!(warnings[0].ends_with("config:7: skipped: barque does not judge `Match exec`"), "{warnings:?}");
 }
 

@@ -11,6 +11,7 @@ pub(super) enum Value {
     User(String),
     Port(u16),
     IdentityFile(String),
+    CertificateFile(String),
     IdentitiesOnly(bool),
     IdentityAgent(String),
     ProxyJump(Vec<Jump>),
@@ -29,6 +30,7 @@ pub(super) fn value(keyword: &str, words: &[String]) -> Result<Option<Value>, St
         "user",
         "port",
         "identityfile",
+        "certificatefile",
         "identitiesonly",
         "identityagent",
         "proxyjump",
@@ -57,6 +59,7 @@ pub(super) fn value(keyword: &str, words: &[String]) -> Result<Option<Value>, St
             _ => return Err(format!("port `{word}` is no number from 1 to 65535")),
         },
         "identityfile" => Value::IdentityFile(word.clone()),
+        "certificatefile" => Value::CertificateFile(word.clone()),
         "identitiesonly" => Value::IdentitiesOnly(match word.to_ascii_lowercase().as_str() {
             "yes" | "true" => true,
             "no" | "false" => false,

@@ -16,9 +16,12 @@ use server::{Rules, Server, cut_after, new_key};
 
 mod bastions;
 mod bootstrap;
+mod certificates;
+mod host_keys;
 mod newcomers;
 mod openssh;
 mod server;
+mod strict;
 mod sudo;
 mod trust;
 
@@ -54,13 +57,7 @@ impl Lab {
     async fn with(agent: &str, change: impl FnOnce(&mut Rules, &Path)) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let (host_key, user_key) = (new_key(), new_key());
-        let mut rules = Rules {
-            host_keys: vec![host_key.clone()],
-            authorized: user_key.public_key().clone(),
-            path: None,
-            only: false,
-            login: String::new(),
-        };
+        let mut rules = Rules::new(vec![host_key.clone()], user_key.public_key().clone());
         change(&mut rules, folder.path());
         let server = Server::start(rules).await;
         let key = folder.path().join("key");

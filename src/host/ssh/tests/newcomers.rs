@@ -41,36 +41,13 @@ async fn a_first_key_is_recorded_and_told_once() {
 }
 
 #[tokio::test]
-async fn a_changed_or_revoked_key_is_refused_with_the_option_too() {
-    let mut lab = Lab::new("").await;
-    let (file, heard) = accepting(&mut lab);
-    fs_err::create_dir_all(file.parent().unwrap()).unwrap();
-    let other = format!("[127.0.0.1]:{} {}", lab.target.port, openssh(new_key().public_key()));
-    let revoked = format!("@revoked * {}\n", openssh(lab.host_key.public_key()));
-    for text in [other, revoked] {
-        fs_err::write(&file, &text).unwrap();
-        let refused = lab.refused().await;
-        assert!(matches!(refused, Refusal::ChangedHostKey { .. } | Refusal::RevokedHostKey { .. }), "{refused:?}");
-        assert_eq!(fs_err::read_to_string(&file).unwrap(), text, "nothing was added");
-    }
-    assert_eq!((lab.server.attempts(), heard.0.lock().unwrap().len()), (0, 0));
-}
-
-#[tokio::test]
 async fn hosts_in_parallel_lose_no_line() {
     let mut lab = Lab::new(&echo_agent()).await;
     let (file, heard) = accepting(&mut lab);
     let mut servers = Vec::new();
     for _ in 0..12 {
         let authorized = russh::keys::load_secret_key(lab.target.key.as_ref().unwrap(), None).unwrap();
-        let rules = Rules {
-            host_keys: vec![new_key()],
-            authorized: authorized.public_key().clone(),
-            path: None,
-            only: false,
-            login: String::new(),
-        };
-        servers.push(Server::start(rules).await);
+        servers.push(Server::start(Rules::new(vec![new_key()], authorized.public_key().clone())).await);
     }
     // Two runs at once, as two processes would be: each has its own turns.
     let connectors = [0, 1].map(|_| SshConnector::new(lab.options.clone()));

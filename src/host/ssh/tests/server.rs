@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::keys::key::safe_rng;
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{Algorithm, Certificate, PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Config, Handle, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, Preferred};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -21,13 +21,36 @@ pub(super) fn new_key() -> PrivateKey {
 
 /// What the server does.
 pub(super) struct Rules {
+    /// Of loopback's, the one on which it listens.
+    pub(super) address: &'static str,
     pub(super) host_keys: Vec<PrivateKey>,
+    pub(super) certificates: Vec<Certificate>,
+    /// What it agrees on.
+    pub(super) preferred: Preferred,
     pub(super) authorized: PublicKey,
+    /// Whose certificates it takes from users.
+    pub(super) authority: Option<PublicKey>,
     /// A folder whose programs come before the system's; with `only`, instead of them.
     pub(super) path: Option<PathBuf>,
     pub(super) only: bool,
     /// Shell text that runs before every command, as a login script does.
     pub(super) login: String,
+}
+
+impl Rules {
+    pub(super) fn new(host_keys: Vec<PrivateKey>, authorized: PublicKey) -> Rules {
+        Rules {
+            address: "127.0.0.1",
+            host_keys,
+            certificates: Vec::new(),
+            preferred: Preferred::default(),
+            authorized,
+            authority: None,
+            path: None,
+            only: false,
+            login: String::new(),
+        }
+    }
 }
 
 /// A running server; it ends with the test's runtime.
@@ -41,11 +64,13 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(rules: Rules) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((rules.address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (attempts, sessions) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let config = Arc::new(Config {
             keys: rules.host_keys.clone(),
+            certificates: rules.certificates.clone(),
+            preferred: rules.preferred.clone(),
             auth_rejection_time: Duration::ZERO,
             ..Config::default()
         });
@@ -136,7 +161,17 @@ impl server::Handler for Handler {
 
     async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
         self.attempts.fetch_add(1, Ordering::SeqCst);
-        Ok(self.answer(offer.public_key))
+        // Of a certificate only the key is told here; its signature comes next.
+        match self.rules.authority {
+            Some(_) => Ok(Auth::Accept),
+            None => Ok(self.answer(offer.public_key)),
+        }
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, shown: &Certificate) -> Result<Auth, russh::Error> {
+        let known = self.rules.authority.as_ref().is_some_and(|key| key.key_data() == shown.signature_key());
+        let named = shown.valid_principals().iter().any(|name| name == user);
+        Ok(if known && named { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {

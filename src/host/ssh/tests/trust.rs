@@ -1,61 +1,6 @@
-//! Whom we trust, and who trusts us: host keys and log-in.
+//! Who trusts us: which keys are shown to sshd, and in which order.
 
 use super::*;
-
-#[tokio::test]
-async fn an_unknown_host_key_is_refused_before_anything_is_said() {
-    let lab = Lab::new("").await;
-    lab.record("other.example.com ssh-ed25519 AAAA");
-    let fingerprint = lab.host_key.public_key().fingerprint(Default::default()).to_string();
-    assert_eq!(lab.refused().await, Refusal::UnknownHostKey { fingerprint });
-    assert_eq!(lab.server.attempts(), 0);
-}
-
-#[tokio::test]
-async fn a_changed_host_key_is_refused_with_its_line() {
-    let lab = Lab::new("").await;
-    let file = lab.record(&format!("[127.0.0.1]:{} {}", lab.target.port, openssh(new_key().public_key())));
-    let fingerprint = lab.host_key.public_key().fingerprint(Default::default()).to_string();
-    assert_eq!(lab.refused().await, Refusal::ChangedHostKey { fingerprint, file, line: 2 });
-    assert_eq!(lab.server.attempts(), 0);
-}
-
-#[tokio::test]
-async fn a_revoked_host_key_is_refused_even_if_known() {
-    let lab = Lab::new("").await;
-    let key = openssh(lab.host_key.public_key());
-    let file = lab.record(&format!("[127.0.0.1]:* {key}\n@revoked * {key}"));
-    assert!(matches!(lab.refused().await, Refusal::RevokedHostKey { file: told, line: 3, .. } if told == file));
-    assert_eq!(lab.server.attempts(), 0);
-}
-
-#[tokio::test]
-async fn hashed_names_and_the_operators_own_file_are_known() {
-    let lab = Lab::new(&echo_agent()).await;
-    let salt = [7; 20];
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
-    let hash = ring::hmac::sign(&key, format!("[127.0.0.1]:{}", lab.target.port).as_bytes());
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let name = format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash));
-    lab.record("");
-    let own = lab.folder.path().join("home/.ssh");
-    fs_err::create_dir_all(&own).unwrap();
-    fs_err::write(own.join("known_hosts"), format!("{name} {}\n", openssh(lab.host_key.public_key()))).unwrap();
-    assert!(lab.connect().await.is_ok());
-
-    fs_err::write(own.join("known_hosts"), format!("{name} {}\n", openssh(new_key().public_key()))).unwrap();
-    assert!(matches!(lab.refused().await, Refusal::ChangedHostKey { line: 1, .. }));
-}
-
-#[tokio::test]
-async fn a_host_with_several_keys_shows_the_recorded_one() {
-    let p256 = Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 };
-    let other = PrivateKey::random(&mut safe_rng(), p256).unwrap();
-    let shown = other.clone();
-    let lab = Lab::with(&echo_agent(), move |rules, _| rules.host_keys.push(shown)).await;
-    lab.record(&format!("[127.0.0.1]:* {}", openssh(other.public_key())));
-    converse(lab.connect().await.unwrap(), "").await.unwrap();
-}
 
 #[tokio::test]
 async fn rsa_keys_work_on_both_sides() {
@@ -104,7 +49,7 @@ async fn a_key_with_a_passphrase_needs_ssh_agent() {
     let refusal = lab.refused().await.to_string();
     assert!(refusal.contains(&format!("ssh-add {}", path.display())), "{refusal}");
 
-    lab.options.agent_socket = Some(ssh_agent(&lab, &[&new_key(), &plain]).await);
+    lab.options.agent_socket = Some(ssh_agent(lab.folder.path(), &[&new_key(), &plain]).await);
     lab.options.use_agent = true;
     let before = lab.server.attempts();
     converse(lab.connect().await.unwrap(), "").await.unwrap();
@@ -120,7 +65,7 @@ async fn without_a_key_file_the_agent_and_then_the_usual_files_are_asked() {
     assert_eq!(lab.refused().await, Refusal::Authentication { user: "root".into(), tried: vec![] });
 
     let other = new_key();
-    lab.options.agent_socket = Some(ssh_agent(&lab, &[&other]).await);
+    lab.options.agent_socket = Some(ssh_agent(lab.folder.path(), &[&other]).await);
     lab.options.use_agent = true;
     write_key(&own.join("id_ed25519"), &other, 0o600);
     write_key(&own.join("id_rsa"), &plain, 0o640);
@@ -139,8 +84,8 @@ async fn without_a_key_file_the_agent_and_then_the_usual_files_are_asked() {
 }
 
 /// An ssh-agent inside the test that holds the keys.
-async fn ssh_agent(lab: &Lab, keys: &[&PrivateKey]) -> PathBuf {
-    let socket = lab.folder.path().join("agent.sock");
+pub(super) async fn ssh_agent(folder: &Path, keys: &[&PrivateKey]) -> PathBuf {
+    let socket = folder.join("agent.sock");
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
     let incoming = futures::stream::unfold(listener, |listener| async {
         let stream = listener.accept().await.map(|(stream, _)| stream);
@@ -161,7 +106,7 @@ async fn an_agent_with_many_keys_does_not_use_up_sshds_patience() {
     let own = lab.folder.path().join("home/.ssh");
     fs_err::create_dir_all(&own).unwrap();
     let many: Vec<PrivateKey> = (0..30).map(|_| new_key()).collect();
-    lab.options.agent_socket = Some(ssh_agent(&lab, &many.iter().collect::<Vec<_>>()).await);
+    lab.options.agent_socket = Some(ssh_agent(lab.folder.path(), &many.iter().collect::<Vec<_>>()).await);
     lab.options.use_agent = true;
     match lab.refused().await {
         Refusal::Authentication { tried, .. } => {
@@ -181,7 +126,7 @@ async fn with_identities_only_the_agent_signs_for_the_named_key_alone() {
     let mut lab = Lab::new(&echo_agent()).await;
     let plain = russh::keys::load_secret_key(lab.target.key.take().unwrap(), None).unwrap();
     let (stranger, named) = (new_key(), lab.folder.path().join("named"));
-    lab.options.agent_socket = Some(ssh_agent(&lab, &[&stranger, &plain]).await);
+    lab.options.agent_socket = Some(ssh_agent(lab.folder.path(), &[&stranger, &plain]).await);
     lab.options.use_agent = true;
     lab.target.identities.only = true;
     // The private half is nowhere but in the agent: its public half is named, or stands beside the named file.
