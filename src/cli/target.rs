@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::error::{Kind, with_hint};
 use crate::host::ssh_config::{Asked, SshConfig, Way};
 use crate::host::{Identities, SudoPassword, Target};
-use crate::inventory::{self, Jump};
+use crate::inventory::{self, Jump, SSH_USER};
 
 /// The folder that a file is in.
 pub(super) fn parent(path: &Path) -> PathBuf {
@@ -66,12 +66,12 @@ pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<
         false => [host.name.as_str(), ssh.address.as_str()],
     };
     let (user, port) = (ssh.user.as_deref(), ssh.port);
-    let asked = Asked { names: &names, address: &ssh.address, user, port, default_user: "root" };
+    let asked = Asked { names: &names, address: &ssh.address, user, port, default_user: SSH_USER };
     let way = base.config.way(&asked).with_context(|| format!("{}: reading ssh's configuration", host.name))?;
     let written = ssh.jump.is_some();
     let jumps = ssh.jump.clone().or_else(|| way.jumps.clone()).unwrap_or_default();
     let local = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_string());
-    let default_user = if written { user.unwrap_or("root").to_string() } else { local };
+    let default_user = if written { user.unwrap_or(SSH_USER).to_string() } else { local };
     let hop = Hop { default_user: &default_user, key: key.as_ref().filter(|_| written), known_hosts: &known_hosts };
     let jumps =
         bastions(&jumps, &hop, base.config, DEPTH).with_context(|| format!("{}: finding its bastions", host.name))?;

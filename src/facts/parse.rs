@@ -16,9 +16,14 @@ pub fn nameservers(resolv_conf: &str) -> Vec<IpAddr> {
         .collect()
 }
 
-/// Devices in /proc/swaps.
+/// Devices and files in /proc/swaps.
 pub fn swaps(text: &str) -> Vec<String> {
-    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_string).collect()
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(unescape).collect()
+}
+
+/// A path as the kernel's tables write it: blanks, line feeds and backslashes are octal there.
+pub(super) fn unescape(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 /// Module names in /proc/modules and in modules.builtin, with `-` as `_`, as the kernel has them.
@@ -121,6 +126,8 @@ mod tests {
         assert_eq!(kernel_version("6.1.0-13-amd64"), Some((6, 1)));
         assert_eq!(kernel_version("weird"), None);
         assert_eq!(swaps("Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n"), ["/dev/sda2"]);
+        let odd = "Filename Type Size Used Priority\n/my\\040swap\\0111\\134040 file 1 0 -2\n";
+        assert_eq!(swaps(odd), ["/my swap\t1\\040"]);
         assert!(may_raise_limits("CapBnd:\t000001ffffffffff\n"));
         assert!(!may_raise_limits("CapBnd:\t000001fffeffffff\n"));
         assert_eq!(system("ID=debian\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// sshd's registered port; names in known_hosts carry no port for it.
-pub(super) const DEFAULT_PORT: u16 = 22;
+use crate::known::ports;
 
 /// One line that names the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub(super) enum Verdict<'a> {
 /// the port is sshd's own.
 pub(super) fn names(address: &str, port: u16) -> (String, String) {
     let plain = address.to_ascii_lowercase();
-    let named = if port == DEFAULT_PORT { plain.clone() } else { format!("[{plain}]:{port}") };
+    let named = if port == ports::SSH { plain.clone() } else { format!("[{plain}]:{port}") };
     (plain, named)
 }
 

@@ -10,6 +10,8 @@ pub(super) const PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0
 pub(super) const SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16);
 /// Networks that pods, services and hosts must not be in.
 pub(super) const AVOID: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16);
+/// The account, where neither the inventory nor ssh's configuration names one.
+pub const SSH_USER: &str = "root";
 /// The DNS domain of services.
 pub(super) const DOMAIN: &str = "cluster.local";
 /// The autonomous system number of all nodes.
@@ -49,7 +51,7 @@ pub(super) const ALL: &[Default] = &[
     row("kubelet", "barque's", "what the cluster must agree on is set, the rest is kubelet's own default"),
     row("ssh.address", "", "sshd usually answers on the address that the cluster uses; ~/.ssh/config may name another"),
     row("ssh.port", "22", "where sshd answers unless somebody moved it; ~/.ssh/config goes before"),
-    row("ssh.user", "root", "steps need root, any other account goes through sudo; ~/.ssh/config goes before"),
+    row("ssh.user", SSH_USER, "steps need root, any other account goes through sudo; ~/.ssh/config goes before"),
     row("ssh.key", "any", "what ~/.ssh/config names, the keys in ssh-agent, then the usual files in ~/.ssh"),
     row("ssh.known-hosts", "none", "~/.ssh/known_hosts and the cluster's own file are read anyway"),
     row("ssh.jump", "none", "hosts are reached directly, unless ~/.ssh/config has a ProxyJump for them"),
@@ -58,4 +60,15 @@ pub(super) const ALL: &[Default] = &[
 /// The row of a field.
 pub(super) fn of(field: &str) -> Option<&'static Default> {
     ALL.iter().find(|row| row.field == field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known::ports;
+
+    #[test]
+    fn the_port_that_is_shown_is_the_one_that_is_used() {
+        assert_eq!(of("ssh.port").unwrap().value, ports::SSH.to_string());
+    }
 }

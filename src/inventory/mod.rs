@@ -44,6 +44,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
+pub use defaults::SSH_USER;
 pub use jump::{Jump, jumps};
 pub use neighbours::{neighbours, parse_other};
 pub use parse::{parse, parse_with};

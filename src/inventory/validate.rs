@@ -12,6 +12,7 @@ use super::{Role, warnings};
 use crate::known::names::{
     CONTROL_PLANE_LABEL, FUNCTION_LABEL, LOCATION_LABEL, RACK_LABEL, REFLECTOR_LABEL, ZONE_LABEL,
 };
+use crate::known::ports;
 
 /// etcd's own advice: more members make writes slower and quorum no safer.
 const MASTER_LIMIT: usize = 7;
@@ -96,7 +97,7 @@ fn same_ssh(hosts: &[Draft], findings: &mut Findings) {
     for host in hosts {
         let own = host.address.as_ref().map(|address| Located { at: address.at, value: address.value.to_string() });
         let Some(address) = host.laid.ssh.address.clone().or(own) else { continue };
-        let port = host.laid.ssh.port.unwrap_or(22);
+        let port = host.laid.ssh.port.unwrap_or(ports::SSH);
         let Some(first) = seen.get(&(address.value.clone(), port)) else {
             seen.insert((address.value, port), host);
             continue;

@@ -1,5 +1,7 @@
 //! TCP and UDP ports. Kubernetes' and etcd's are their registered defaults.
 
+/// sshd's registered port, where nothing says otherwise. known_hosts files write no port for it.
+pub const SSH: u16 = 22;
 /// kube-apiserver on each master.
 pub const API_SERVER: u16 = 6443;
 /// The node-local proxy to all API servers, on loopback. Not a Kubernetes default, so it collides with no component.

@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::known::ports;
+
 /// How long a node may take to boot; a busy machine needs a few seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a closed port is tried.
@@ -22,7 +24,7 @@ const BANNER: Duration = Duration::from_secs(10);
 
 /// Waits until the node's sshd sends its banner. A container that ends meanwhile fails at once, with its last lines.
 pub(super) async fn wait_for_sshd(docker: &Docker, container: &str, address: Ipv4Addr) -> anyhow::Result<()> {
-    let sshd = SocketAddr::from((address, 22));
+    let sshd = SocketAddr::from((address, ports::SSH));
     tokio::select! {
         answered = timeout(PATIENCE, until_banner(sshd)) => {
             answered.with_context(|| format!("sshd at {sshd} did not answer for {} s", PATIENCE.as_secs()))

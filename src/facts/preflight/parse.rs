@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Mount, Resolver, SysctlLine};
+use crate::facts::parse::unescape;
 
 /// A line of /proc/self/mountinfo: the mount, and its device as `major:minor`.
 fn mount(line: &str) -> Option<(Mount, String)> {
@@ -22,11 +23,6 @@ fn mount(line: &str) -> Option<(Mount, String)> {
         ..Mount::default()
     };
     Some((mount, device.to_string()))
-}
-
-/// Blanks in paths are octal there.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
 /// What is mounted below a path, with its device as `major:minor`. Of several mounts on one point the last one counts.

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::key_book::KeyBook;
-use super::{Connection, Connector, Target, known_hosts};
-use crate::known::paths;
+use super::{Connection, Connector, Target};
+use crate::known::{paths, ports};
 
 mod authentication;
 mod bastions;
@@ -129,7 +129,7 @@ impl SshConnector {
         }
         // An alias stands for the whole of the name, as OpenSSH has it: no port is added.
         let (name, port) = match &target.host_key_alias {
-            Some(alias) => (alias.as_str(), known_hosts::DEFAULT_PORT),
+            Some(alias) => (alias.as_str(), ports::SSH),
             None => (target.address.as_str(), target.port),
         };
         let records = self.known_hosts.find(&files, name, port)?;

@@ -135,7 +135,7 @@ impl SshConfig {
                 ));
             }
         };
-        let port = asked.port.or(found.port).unwrap_or(super::known_hosts::DEFAULT_PORT);
+        let port = asked.port.or(found.port).unwrap_or(crate::known::ports::SSH);
         let user = asked.user.or(found.user).unwrap_or(asked.default_user).to_string();
         let address = match &found.host_name {
             // `HostName %h` changes nothing, whichever name it was found by.
