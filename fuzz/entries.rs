@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use barque::agent::{Look, Session, Supplier, reread_reply, reread_request};
 use barque::cli::{history_of, measured_in};
+use barque::host::ssh_config::{Asked, SshConfig, Way};
 use barque::host::{Connection, look_up};
 use barque::inventory::{Closed, Form, Inventory, Text, parse, parse_other, parse_with, settings};
 use barque::pki::CertificateSpec;
@@ -20,16 +21,16 @@ use tokio::io::AsyncRead;
 /// One way in.
 pub type Entry = fn(&[u8]);
 
-/// All of them, by the names of their seeds' folders. The reader of ssh_config gets its line here, and a target and seeds
-/// of that name.
+/// All of them, by the names of their seeds' folders.
 #[allow(dead_code, reason = "a fuzz target names one of them")]
-pub const ENTRIES: [(&str, Entry); 6] = [
+pub const ENTRIES: [(&str, Entry); 7] = [
     ("inventory", inventory),
     ("plan", plan),
     ("history", history),
     ("request", request),
     ("reply", reply),
     ("known_hosts", known_hosts),
+    ("ssh_config", ssh_config),
 ];
 
 /// The operator's inventory.
@@ -135,6 +136,36 @@ pub fn known_hosts(bytes: &[u8]) {
         let single = |line: &&str| !look_up(line, address, port, "ssh-ed25519", &[0, 0, 0]).0.is_empty();
         assert_eq!(lines.len(), text.lines().filter(single).count(), "{address}");
         assert!(lines.is_sorted() && (!lines.is_empty() || verdict == "unknown"));
+    }
+}
+
+/// ssh's configuration. A section for another host, at its end, changes nothing.
+pub fn ssh_config(bytes: &[u8]) {
+    let longer = [bytes, b"\nHost never.example.org\nPort 1\nUser never\n"].concat();
+    let (config, longer) = match (SshConfig::parse(bytes), SshConfig::parse(&longer)) {
+        (Ok(config), Ok(longer)) => (config, longer),
+        (Err(one), Err(other)) => {
+            has_words(&one);
+            return assert_eq!(format!("{one:#}"), format!("{other:#}"));
+        }
+        (one, other) => panic!("{one:?} {other:?}"),
+    };
+    assert!(config.warnings.iter().all(|warning| warning.starts_with("config:")));
+    for (names, user) in
+        [(["m1", "10.0.0.1"], None), (["M2", "fe80::1"], Some("ops")), (["good.example.com", "w1"], None)]
+    {
+        let asked = Asked { names: &names, address: names[1], user, port: None, default_user: "root" };
+        let told = |way: anyhow::Result<Way>| way.map_err(|error| format!("{error:#}"));
+        let way = told(config.way(&asked));
+        assert_eq!(way, told(longer.way(&asked)));
+        match way {
+            Ok(way) => {
+                assert!(way.port > 0 && !way.address.starts_with('-') && !way.address.contains(char::is_whitespace));
+                assert!(user.is_none_or(|user| way.user == user), "the inventory goes before it");
+                assert!(way.warnings.iter().all(|warning| warning.starts_with("config:")));
+            }
+            Err(error) => assert!(!error.trim().is_empty()),
+        }
     }
 }
 

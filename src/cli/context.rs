@@ -1,5 +1,6 @@
 //! What every verb on a cluster starts with: inventory, payload, the cluster's folder, and the hosts as they are.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,10 +58,17 @@ impl Context {
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
         let sudo_password = common.access.sudo_password()?;
-        let base = Base { inventory: &beside, cluster: &folder, sudo_password, config: &common.access.ssh_config()? };
+        let base = Base {
+            inventory: &beside,
+            cluster: &folder,
+            sudo_password,
+            config: &common.access.ssh_config()?,
+            warnings: RefCell::default(),
+        };
         let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
         let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
         let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
+        base.warn();
         make_room(targets.len(), common.access.width())?;
         let connector = Arc::new(SshConnector::new(common.access.options(&folder, &sink)));
         let fleet = Fleet::new(connector, sink, targets).at_once(common.access.width());

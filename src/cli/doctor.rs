@@ -1,5 +1,6 @@
 //! `barque doctor`: what is wrong on the hosts, and how to mend it; before an install and any day after.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,7 +66,13 @@ impl Doctor {
         }
         let folder = self.folder.clone().unwrap_or_else(|| folder_of(&beside, &inventory.cluster));
         let sudo_password = self.access.sudo_password()?;
-        let base = Base { inventory: &beside, cluster: &folder, sudo_password, config: &self.access.ssh_config()? };
+        let base = Base {
+            inventory: &beside,
+            cluster: &folder,
+            sudo_password,
+            config: &self.access.ssh_config()?,
+            warnings: RefCell::default(),
+        };
         let hosts = inventory.hosts.values().filter(|host| self.only.is_empty() || self.only.contains(&host.name));
         let (modules, sysctls) = component::looked_for();
         let wanted = Examine {
@@ -78,6 +85,7 @@ impl Doctor {
             matrix: !self.no_matrix,
             token: hex::encode(rand::random::<[u8; 16]>()),
         };
+        base.warn();
         make_room(wanted.targets.len(), wanted.width)?;
         let mode = if self.output == Form::Text { progress::Mode::Auto } else { progress::Mode::Quiet };
         let sink: Arc<dyn Sink> = Arc::from(progress::sink(mode));

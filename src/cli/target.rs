@@ -1,5 +1,7 @@
 //! Where things are for the operator: the cluster's folder, and the way to each host.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -49,6 +51,21 @@ pub(super) struct Base<'a> {
     pub(super) cluster: &'a Path,
     pub(super) sudo_password: Option<SudoPassword>,
     pub(super) config: &'a SshConfig,
+    /// What holds for some host and is not followed.
+    pub(super) warnings: RefCell<BTreeSet<String>>,
+}
+
+impl Base<'_> {
+    fn way(&self, asked: &Asked<'_>) -> anyhow::Result<Way> {
+        let mut way = self.config.way(asked)?;
+        self.warnings.borrow_mut().extend(way.warnings.drain(..));
+        Ok(way)
+    }
+
+    /// Tells each warning once, whatever number of hosts it holds for.
+    pub(super) fn warn(&self) {
+        self.warnings.take().iter().for_each(|warning| super::tell(&format!("warning: {warning}\n")));
+    }
 }
 
 /// Bastions before bastions: a row longer than this leads in a circle.
@@ -67,14 +84,13 @@ pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<
     };
     let (user, port) = (ssh.user.as_deref(), ssh.port);
     let asked = Asked { names: &names, address: &ssh.address, user, port, default_user: SSH_USER };
-    let way = base.config.way(&asked).with_context(|| format!("{}: reading ssh's configuration", host.name))?;
+    let way = base.way(&asked).with_context(|| format!("{}: reading ssh's configuration", host.name))?;
     let written = ssh.jump.is_some();
     let jumps = ssh.jump.clone().or_else(|| way.jumps.clone()).unwrap_or_default();
     let local = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_string());
     let default_user = if written { user.unwrap_or(SSH_USER).to_string() } else { local };
     let hop = Hop { default_user: &default_user, key: key.as_ref().filter(|_| written), known_hosts: &known_hosts };
-    let jumps =
-        bastions(&jumps, &hop, base.config, DEPTH).with_context(|| format!("{}: finding its bastions", host.name))?;
+    let jumps = bastions(&jumps, &hop, base, DEPTH).with_context(|| format!("{}: finding its bastions", host.name))?;
     let mut target = Target {
         name: host.name.clone(),
         key,
@@ -95,20 +111,20 @@ struct Hop<'a> {
 }
 
 /// The bastions in the order in which they are passed. The first of a row may have some before it.
-fn bastions(jumps: &[Jump], hop: &Hop<'_>, config: &SshConfig, depth: usize) -> anyhow::Result<Vec<Target>> {
+fn bastions(jumps: &[Jump], hop: &Hop<'_>, base: &Base<'_>, depth: usize) -> anyhow::Result<Vec<Target>> {
     let mut row = Vec::new();
     for (index, jump) in jumps.iter().enumerate() {
         let names = [jump.host.as_str()];
         let (user, port) = (jump.user.as_deref(), jump.port);
         let asked = Asked { names: &names, address: &jump.host, user, port, default_user: hop.default_user };
-        let way = config.way(&asked)?;
+        let way = base.way(&asked)?;
         if let (0, Some(before)) = (index, &way.jumps) {
             if depth == 0 {
                 let message = format!("the bastion {jump} is reached through itself");
                 let hint = "leave it out of ProxyJump's own section: Host !BASTION *";
                 return Err(with_hint(Kind::BadInput, message, hint));
             }
-            row = bastions(before, hop, config, depth - 1)?;
+            row = bastions(before, hop, base, depth - 1)?;
         }
         let key = hop.key.filter(|_| way.identity_files.is_empty()).cloned();
         let known_hosts = hop.known_hosts.to_vec();

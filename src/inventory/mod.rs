@@ -46,6 +46,7 @@ mod tests;
 
 pub use defaults::SSH_USER;
 pub use jump::{Jump, jumps};
+pub use nearest::nearest;
 pub use neighbours::{neighbours, parse_other};
 pub use parse::{parse, parse_with};
 pub use reveal::{Closed, Reveal, Unopened, Unreadable};

@@ -4,7 +4,7 @@
 const KNOWN_LIMIT: usize = 1000;
 
 /// The nearest of `known` to `word`, if it is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let word = plain(word);
     // A word much longer than any field is no typing slip, and its distance would cost quadratic time.

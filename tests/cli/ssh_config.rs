@@ -90,10 +90,17 @@ fn mistakes_and_what_is_skipped_have_their_lines() {
     let said = desk.run(&["plan", "-i", "i.yaml", "--ssh-config", "missing"]);
     assert!(said.code == 2 && said.err.contains("missing"), "{said:#?}");
     let config = fs_err::read_to_string(desk.path(".ssh/config")).unwrap();
-    desk.write("other", &format!("{config}Match exec true\n"));
+    let more = "Host w*\nGSSAPIAuthentication yes\nHost github.com\nCiphers x\nMatch exec true\n";
+    desk.write("other", &format!("{config}{more}"));
     let said = desk.run(&["plan", "-i", "i.yaml", "--ssh-config", "other"]);
     assert_eq!(said.code, 0, "{said:#?}");
     assert!(said.err.contains("skipped: barque does not judge `Match exec`"), "{}", said.err);
+    // Once for two hosts; what holds for none of the inventory is not told.
+    assert_eq!(said.err.matches("GSSAPIAuthentication is not followed").count(), 1, "{}", said.err);
+    assert!(!said.err.contains("Ciphers"), "{}", said.err);
+    desk.write("other", &format!("{config}HostNaem x\n"));
+    let said = desk.run(&["plan", "-i", "i.yaml", "--ssh-config", "other"]);
+    assert!(said.code == 2 && said.err.contains("did you mean HostName?"), "{said:#?}");
 }
 
 #[test]

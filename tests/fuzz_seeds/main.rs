@@ -92,6 +92,11 @@ fn known_hosts_files() {
 }
 
 #[test]
+fn configurations_of_ssh() {
+    run("ssh_config");
+}
+
+#[test]
 fn every_entry_has_a_target_seeds_and_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = fs_err::read_to_string(folder.join("Cargo.toml")).unwrap();
@@ -127,4 +132,5 @@ fn seeds_are_understood() {
     assert!(count("request", &|bytes| frames(bytes, reread_request)) >= 5);
     assert!(count("reply", &|bytes| frames(bytes, reread_reply)) >= 5);
     count("known_hosts", &|bytes| !barque::host::look_up(&text(bytes), "m1", 22, "ssh-ed25519", &[]).0.is_empty());
+    assert!(count("ssh_config", &|bytes| barque::host::ssh_config::SshConfig::parse(bytes).is_ok()) >= 3);
 }

@@ -256,6 +256,8 @@ impl Failure {
                 failure @ (Error::Version
                 | Error::WrongServerSig
                 | Error::UnknownKey
+                | Error::SshKey(_)
+                | Error::SshEncoding(_)
                 | Error::StrictKeyExchangeViolation { .. }),
             ) => anyhow!("the other end does not speak SSH as it should: {failure}"),
             Failure::Protocol(_) => Refusal::Transport(self.to_string()).into(),

@@ -2,12 +2,14 @@
 //!
 //! Read once a run. The first value that is found for a keyword holds; what the inventory says goes before all of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::inventory::Jump;
 
 mod expand;
+mod keywords;
 mod lines;
 mod reader;
 #[cfg(test)]
@@ -15,13 +17,14 @@ mod tests;
 mod value;
 
 use expand::Tokens;
+use keywords::Effect;
 use value::Value;
 
 /// A configuration that was read; one that is empty says nothing.
 #[derive(Debug, Clone, Default)]
 pub struct SshConfig {
     sections: Vec<Section>,
-    /// What is not followed, with file and line.
+    /// What is not followed and may hold for any host, with file and line.
     pub warnings: Vec<String>,
     home: Option<PathBuf>,
 }
@@ -93,6 +96,8 @@ pub struct Way {
     pub connect_timeout: Option<Duration>,
     pub alive_every: Option<Duration>,
     pub alive_most: Option<usize>,
+    /// What holds for this host and is not followed, with file and line.
+    pub warnings: Vec<String>,
 }
 
 /// The values of a host as they are found, before tokens are expanded.
@@ -112,12 +117,18 @@ struct Found<'a> {
     connect_timeout: Option<Option<Duration>>,
     alive_every: Option<Option<Duration>>,
     alive_most: Option<usize>,
+    others: BTreeMap<&'static str, (&'a Place, Effect)>,
 }
 
 impl SshConfig {
     /// Reads a file and what it includes. All mistakes are in one error.
     pub fn read(file: &Path, home: Option<&Path>) -> anyhow::Result<SshConfig> {
         reader::read(file, home)
+    }
+
+    /// Reads a text that stands for a file; what it includes is not read. For tests that read anything.
+    pub fn parse(text: &[u8]) -> anyhow::Result<SshConfig> {
+        reader::parse(text)
     }
 
     /// What holds for a host; an error names the line that cannot be followed.
@@ -135,6 +146,20 @@ impl SshConfig {
                 ));
             }
         };
+        let mut warnings = Vec::new();
+        for (keyword, (place, effect)) in &found.others {
+            match effect {
+                Effect::Nothing => {}
+                Effect::Told(instead) => warnings.push(format!("{place}: {keyword} is not followed: {instead}")),
+                Effect::Refused(way_out) => {
+                    return Err(crate::error::with_hint(
+                        crate::error::Kind::BadInput,
+                        format!("{place}: {keyword} holds for {}, and barque does not follow it", asked.address),
+                        *way_out,
+                    ));
+                }
+            }
+        }
         let port = asked.port.or(found.port).unwrap_or(crate::known::ports::SSH);
         let user = asked.user.or(found.user).unwrap_or(asked.default_user).to_string();
         let address = match &found.host_name {
@@ -166,6 +191,7 @@ impl SshConfig {
             connect_timeout: found.connect_timeout.flatten(),
             alive_every: found.alive_every.flatten(),
             alive_most: found.alive_most,
+            warnings,
             address,
             port,
             user,
@@ -223,6 +249,7 @@ impl<'a> Found<'a> {
             Value::ConnectTimeout(time) => drop(self.connect_timeout.get_or_insert(*time)),
             Value::AliveEvery(time) => drop(self.alive_every.get_or_insert(*time)),
             Value::AliveMost(count) => drop(self.alive_most.get_or_insert(*count)),
+            Value::Other(keyword, effect) => drop(self.others.entry(keyword).or_insert((place, *effect))),
         }
     }
 }

@@ -12,21 +12,28 @@ use crate::host::known_hosts::matches_pattern;
 /// Files within files, as OpenSSH has it, and files in all: a circle of them ends.
 const DEPTH: usize = 16;
 const FILES: usize = 256;
+/// Mistakes that are told.
+const MOST_MISTAKES: usize = 50;
 /// No one writes so much by hand.
 const LARGEST: u64 = 1024 * 1024;
 
+/// What a `Match` line may ask: what barque judges, and what it does not.
+const JUDGED: [&str; 3] = ["host", "originalhost", "user"];
+const OTHERS: [&str; 10] =
+    ["all", "canonical", "command", "exec", "final", "localnetwork", "localuser", "sessiontype", "tagged", "version"];
+
 pub(super) fn read(file: &Path, home: Option<&Path>) -> anyhow::Result<SshConfig> {
-    let mut reader = Reader { config: SshConfig::default(), mistakes: Vec::new(), home, files: 0 };
-    reader.config.home = home.map(Path::to_path_buf);
+    let mut reader = Reader::new(home, true);
     if let Err(error) = reader.file(file, &[], 0) {
         return Err(with_hint(Kind::BadInput, error.to_string(), "name ssh's configuration with --ssh-config FILE"));
     }
-    if reader.mistakes.is_empty() {
-        return Ok(reader.config);
-    }
-    let message =
-        format!("ssh's configuration cannot be read; no host was touched\n  {}", reader.mistakes.join("\n  "));
-    Err(with_hint(Kind::BadInput, message, "mend it, or name another one with --ssh-config FILE (`none` reads none)"))
+    reader.end()
+}
+
+pub(super) fn parse(text: &[u8]) -> anyhow::Result<SshConfig> {
+    let mut reader = Reader::new(None, false);
+    reader.text(Path::new("config"), text, &[], 0);
+    reader.end()
 }
 
 struct Reader<'a> {
@@ -34,9 +41,31 @@ struct Reader<'a> {
     mistakes: Vec<String>,
     home: Option<&'a Path>,
     files: usize,
+    /// Whether other files may be read.
+    includes: bool,
+    /// Patterns of keywords that ssh does not have, of `IgnoreUnknown`.
+    ignored: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(home: Option<&'a Path>, includes: bool) -> Reader<'a> {
+        let config = SshConfig { home: home.map(Path::to_path_buf), ..SshConfig::default() };
+        Reader { config, mistakes: Vec::new(), home, files: 0, includes, ignored: Vec::new() }
+    }
+
+    fn end(self) -> anyhow::Result<SshConfig> {
+        if self.mistakes.is_empty() {
+            return Ok(self.config);
+        }
+        let message =
+            format!("ssh's configuration cannot be read; no host was touched\n  {}", self.mistakes.join("\n  "));
+        Err(with_hint(
+            Kind::BadInput,
+            message,
+            "mend it, or name another one with --ssh-config FILE (`none` reads none)",
+        ))
+    }
+
     /// Reads one file; what it says holds where `around` does.
     fn file(&mut self, file: &Path, around: &[Condition], depth: usize) -> std::io::Result<()> {
         self.files += 1;
@@ -45,9 +74,18 @@ impl Reader<'_> {
         if bytes.len() as u64 > LARGEST {
             return Err(std::io::Error::other(format!("{} has more than 1 MiB", file.display())));
         }
+        self.text(file, &bytes, around, depth);
+        Ok(())
+    }
+
+    fn text(&mut self, file: &Path, bytes: &[u8], around: &[Condition], depth: usize) {
         self.config.sections.push(Section { conditions: around.to_vec(), values: Vec::new() });
         let mut here = around.to_vec();
-        for (index, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+        for (index, line) in String::from_utf8_lossy(bytes).lines().enumerate() {
+            // A file that is no configuration is wrong in every line.
+            if self.mistakes.len() >= MOST_MISTAKES {
+                return;
+            }
             let place = Place { file: file.to_path_buf(), line: index + 1 };
             let (keyword, words) = match words(line) {
                 Ok(None) => continue,
@@ -67,8 +105,13 @@ impl Reader<'_> {
                     self.config.sections.push(Section { conditions: here.clone(), values: Vec::new() });
                     continue;
                 }
+                // It holds for what follows, whichever host a section is for: unknown keywords are nobody's.
+                "ignoreunknown" => {
+                    self.ignored.extend(words.iter().flat_map(|word| word.split(',')).map(str::to_string));
+                    continue;
+                }
                 _ => {
-                    match value(&keyword, &words) {
+                    match value(&keyword, &words, &self.ignored) {
                         Ok(Some(value)) => {
                             let section = self.config.sections.last_mut();
                             section.into_iter().for_each(|section| section.values.push((place.clone(), value.clone())));
@@ -87,7 +130,6 @@ impl Reader<'_> {
                 Err(wrong) => self.mistakes.push(format!("{place}: {wrong}")),
             }
         }
-        Ok(())
     }
 
     /// The conditions of a `Match` line. One with a criterion that barque does not judge never holds, and is told.
@@ -104,7 +146,10 @@ impl Reader<'_> {
             if criterion == "all" && !negated {
                 continue;
             }
-            if !["host", "originalhost", "user"].contains(&criterion.as_str()) {
+            if !JUDGED.contains(&criterion.as_str()) {
+                if !OTHERS.contains(&criterion.as_str()) {
+                    return Err(format!("ssh has no criterion `{criterion}` for match"));
+                }
                 let what = format!("{place}: skipped: barque does not judge `Match {criterion}`");
                 self.config.warnings.push(what);
                 return Ok(vec![Condition::Never]);
@@ -126,6 +171,7 @@ impl Reader<'_> {
         if words.is_empty() {
             self.mistakes.push(format!("{place}: include names no file"));
         }
+        let words = if self.includes { words } else { &[] };
         for word in words {
             let path = match (word.strip_prefix("~/"), self.home) {
                 (Some(rest), Some(home)) => home.join(rest),

@@ -157,7 +157,8 @@ fn included_files_hold_where_their_line_does() {
 #[test]
 fn all_mistakes_are_told_with_file_and_line() {
     let text = "Port 70000\nUser\nHost\nIdentityFile \"open\nIdentitiesOnly maybe\nProxyJump a:b\nConnectTimeout 5x\n\
-                Match host\nUser a b\nGSSAPIAuthentication anything\n";
+                Match host\nUser a b\nGSSAPIAuthentication anything\nHostNam x\nxyzzy 1\nMatch exek y\n\
+                IgnoreUnknown xy*,other\nXyzzy 1\nother\n";
     let shown = render(&read(text).unwrap_err());
     for expected in [
         ".ssh/config:1: port `70000` is no number from 1 to 65535",
@@ -169,8 +170,73 @@ fn all_mistakes_are_told_with_file_and_line() {
         ".ssh/config:7: connecttimeout `5x` is no time",
         ".ssh/config:8: match host names no pattern",
         ".ssh/config:9: user has more than one value",
+        ".ssh/config:11: ssh has no keyword `hostnam`; did you mean HostName?",
+        ".ssh/config:12: ssh has no keyword `xyzzy`; name it with IgnoreUnknown before",
+        ".ssh/config:13: ssh has no criterion `exek` for match",
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    assert!(!shown.contains("config:10"), "{shown}");
+    for passed in ["config:10:", "config:14:", "config:15:", "config:16:"] {
+        assert!(!shown.contains(passed), "{passed} {shown}");
+    }
+    let many = "xyzzy\n".repeat(100_000);
+    assert_eq!(render(&read(&many).unwrap_err()).matches("no keyword").count(), 50);
+}
+
+#[test]
+fn what_changes_the_way_is_told_for_hosts_that_it_holds_for() {
+    let text = "\
+Host m1
+    GSSAPIAuthentication no
+    Ciphers aes128-ctr
+    LogLevel DEBUG
+    LocalForward 8080 localhost:80
+    UseKeychain yes
+Host *
+    GSSAPIAuthentication yes
+    KbdInteractiveAuthentication yes
+    StrictHostKeyChecking accept-new
+Host m2
+    StrictHostKeyChecking no
+";
+    let place = |warning: &String| warning.split_once(".ssh/config:").unwrap().1.to_string();
+    let warnings = |name: &str| way(text, name).warnings.iter().map(place).collect::<Vec<_>>();
+    let by_key = "is not followed: it logs in by key or certificate alone";
+    let checked = "10: StrictHostKeyChecking is not followed: every host's key is checked; --accept-new-host-keys records \
+                   those of hosts of which nothing is known";
+    assert_eq!(
+        warnings("m1"),
+        [
+            "3: Ciphers is not followed: it has its own choice of safe algorithms".to_string(),
+            format!("9: KbdInteractiveAuthentication {by_key}"),
+            checked.to_string()
+        ]
+    );
+    assert_eq!(
+        warnings("m2"),
+        [
+            format!("8: GSSAPIAuthentication {by_key}"),
+            format!("9: KbdInteractiveAuthentication {by_key}"),
+            checked.to_string()
+        ]
+    );
+    assert!(way("Host other\nCiphers x\n", "m1").warnings.is_empty());
+}
+
+#[test]
+fn what_must_not_be_passed_over_is_refused_for_hosts_that_it_holds_for() {
+    let config = read("Host m1\nRevokedHostKeys /etc/ssh/revoked\nHost m2\nRefuseConnection gone\n").unwrap();
+    let of = |name| config.way(&Asked { names: &[name], address: "a", user: None, port: None, default_user: "root" });
+    let shown = render(&of("m1").unwrap_err());
+    assert!(shown.contains("config:2: RevokedHostKeys holds for a") && shown.contains("@revoked"), "{shown}");
+    assert!(render(&of("m2").unwrap_err()).contains("config:4: RefuseConnection holds for a"));
+    assert!(of("m3").is_ok());
+    assert!(way("Host m1\nRevokedHostKeys none\nHost *\nRevokedHostKeys /x\n", "m1").warnings.is_empty());
+}
+
+#[test]
+fn a_text_alone_reads_no_other_file() {
+    let config = SshConfig::parse(b"Include /etc/ssh/ssh_config /dev/zero\nPort 2022\n").unwrap();
+    let asked = Asked { names: &["m1"], address: "a", user: None, port: None, default_user: "root" };
+    assert_eq!(config.way(&asked).unwrap().port, 2022);
 }

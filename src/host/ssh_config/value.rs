@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::keywords::{Effect, effect, meant};
+use crate::host::known_hosts::matches_pattern;
 use crate::inventory::{Jump, jumps};
 
 /// One value as it is written, tokens not expanded yet.
@@ -15,16 +17,26 @@ pub(super) enum Value {
     IdentitiesOnly(bool),
     IdentityAgent(String),
     ProxyJump(Vec<Jump>),
-    ProxyCommand { none: bool },
+    ProxyCommand {
+        none: bool,
+    },
     KnownHosts(Vec<String>),
     HostKeyAlias(String),
     ConnectTimeout(Option<Duration>),
     AliveEvery(Option<Duration>),
     AliveMost(usize),
+    /// Another keyword, by its usual spelling.
+    Other(&'static str, Effect),
 }
 
-/// The value of a line; `None` for a keyword that barque does not follow.
-pub(super) fn value(keyword: &str, words: &[String]) -> Result<Option<Value>, String> {
+/// The value of a line; `None` for a keyword that ssh does not have and that is in `ignored`.
+pub(super) fn value(keyword: &str, words: &[String], ignored: &[String]) -> Result<Option<Value>, String> {
+    // ssh knows some by an older name, or by Debian's, too.
+    let keyword = match keyword {
+        "identityfile2" => "identityfile",
+        "protocolkeepalives" | "setuptimeout" => "serveraliveinterval",
+        other => other,
+    };
     let followed = [
         "hostname",
         "user",
@@ -42,7 +54,16 @@ pub(super) fn value(keyword: &str, words: &[String]) -> Result<Option<Value>, St
         "serveralivecountmax",
     ];
     if !followed.contains(&keyword) {
-        return Ok(None);
+        return match effect(keyword, words) {
+            Some((name, effect)) => Ok(Some(Value::Other(name, effect))),
+            None if ignored.iter().any(|pattern| matches_pattern(pattern, keyword)) => Ok(None),
+            None => Err(match meant(keyword) {
+                Some(near) => format!("ssh has no keyword `{keyword}`; did you mean {near}?"),
+                None => {
+                    format!("ssh has no keyword `{keyword}`; name it with IgnoreUnknown before, if it is for others")
+                }
+            }),
+        };
     }
     let Some(word) = words.first().filter(|word| !word.is_empty()) else {
         return Err(format!("{keyword} has no value"));
