@@ -215,7 +215,9 @@ fn releases(machine: &Machine<'_>) -> BTreeMap<String, String> {
         let text = fs_err::read(machine.path(&format!("{}/{version}/release.yaml", paths::RELEASES))).ok()?;
         Some((version, sha256_hex(&text)))
     };
-    names_in(machine, paths::RELEASES).into_iter().filter(|name| !name.contains(".partial")).filter_map(read).collect()
+    // What is on its way in or out has one of these ends.
+    let whole = |name: &String| !name.ends_with(".partial") && !name.ends_with(".old");
+    names_in(machine, paths::RELEASES).into_iter().filter(whole).filter_map(read).collect()
 }
 
 fn turns(machine: &Machine<'_>) -> BTreeSet<String> {

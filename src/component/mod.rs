@@ -12,7 +12,7 @@ use crate::pki::{self, CertificateSpec};
 use crate::release::Release;
 use crate::render::render;
 use crate::secret::sha256_hex;
-use crate::step::{FileSpec, Workload};
+use crate::step::{AwaitServiceName, FileSpec, Workload};
 
 mod api_proxy;
 mod calico;
@@ -98,6 +98,15 @@ impl Input<'_> {
     /// CoreDNS' address: the tenth, as everywhere.
     pub fn dns_address(&self) -> IpAddr {
         nth_address(&self.inventory.network.services, 10)
+    }
+
+    /// The name that every pod asks for first: that it resolves proves a node's way to the cluster.
+    pub fn name_of_the_api(&self) -> AwaitServiceName {
+        AwaitServiceName {
+            server: self.dns_address(),
+            name: format!("kubernetes.default.svc.{}", self.inventory.network.domain),
+            address: self.api_service_address(),
+        }
     }
 
     /// Every host's way to the API.

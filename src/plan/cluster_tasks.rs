@@ -8,7 +8,7 @@ use crate::event::Phase;
 use crate::facts::{ClusterFacts, ObjectKey, drift};
 use crate::inventory::Host;
 use crate::known::{names, paths};
-use crate::step::{ApplyObjects, AwaitNode, AwaitServiceName, AwaitWorkloads, Step, UncordonNode, Workload, shortfall};
+use crate::step::{ApplyObjects, AwaitNode, AwaitWorkloads, Step, UncordonNode, Workload, shortfall};
 use serde_json::Value;
 
 /// Adds the tasks. Those in the API go to one master: the one whose API server answered, else the first by name. After
@@ -85,12 +85,7 @@ fn verify(plan: &mut Plan, input: &Input<'_>, lead: &str, wanted: &[Workload], c
         after.push(plan.push(lead, Phase::Verify, Vec::new(), step));
     }
     for host in hosts_of(plan, |phase| phase < Phase::Verify) {
-        let step = AwaitServiceName {
-            server: input.dns_address(),
-            name: format!("kubernetes.default.svc.{}", input.inventory.network.domain),
-            address: input.api_service_address(),
-        };
-        plan.push(&host, Phase::Verify, after.clone(), Step::AwaitServiceName(step));
+        plan.push(&host, Phase::Verify, after.clone(), Step::AwaitServiceName(input.name_of_the_api()));
     }
 }
 

@@ -123,6 +123,7 @@ fn node(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Option<
         former,
         files,
         units: starts,
+        gate: Some(input.cluster.name_of_the_api()),
         reason,
     })
 }

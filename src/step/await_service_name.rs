@@ -40,13 +40,15 @@ impl AwaitServiceName {
 
     pub(super) async fn run(&self, machine: &Machine<'_>) -> anyhow::Result<Outcome> {
         let what = format!("{} to resolve", self.name);
-        wait::until(machine, &what, LIMIT, || async {
-            let found = tokio::time::timeout(ANSWER_LIMIT, machine.access.resolve(self.server, &self.name)).await;
-            let found = found.with_context(|| format!("{} does not answer", self.server))??;
-            ensure!(found == self.address, "{} is {found}, not {}", self.name, self.address);
-            Ok(())
-        })
-        .await?;
+        wait::until(machine, &what, LIMIT, || self.ask(machine)).await?;
         Ok(Outcome::Unchanged)
+    }
+
+    /// Asks once.
+    pub(super) async fn ask(&self, machine: &Machine<'_>) -> anyhow::Result<()> {
+        let found = tokio::time::timeout(ANSWER_LIMIT, machine.access.resolve(self.server, &self.name)).await;
+        let found = found.with_context(|| format!("{} does not answer", self.server))??;
+        ensure!(found == self.address, "{} is {found}, not {}", self.name, self.address);
+        Ok(())
     }
 }

@@ -48,6 +48,7 @@ impl Workload {
     }
 }
 
+/// A DaemonSet goes through a thousand nodes one after another: what counts is that it goes on.
 const LIMIT: Duration = Duration::from_secs(300);
 
 impl AwaitWorkloads {
@@ -68,7 +69,7 @@ impl AwaitWorkloads {
         let api = machine.access.api(&machine.path(&self.kubeconfig)).await?;
         for workload in &self.workloads {
             let key = workload.key();
-            wait::until(machine, &key.to_string(), LIMIT, || async {
+            wait::until_nothing_moves(machine, &key.to_string(), LIMIT, || async {
                 let object = api.get(&key).await?.with_context(|| format!("{key} is not there"))?;
                 let missing = shortfall(&object, self.absent);
                 ensure!(missing.is_none(), "{key}: {}", missing.unwrap_or_default());

@@ -23,6 +23,7 @@ mod import_image;
 mod issue_certificates;
 mod machine;
 mod move_etcd_leader;
+mod old_releases;
 mod prepare_kernel;
 mod restore_etcd;
 mod roll_control_plane;

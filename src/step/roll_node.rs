@@ -10,7 +10,10 @@ use serde_json::Value;
 
 use super::turn::{Kept, Turn, put};
 use super::update_node::node_key;
-use super::{CONTAINERD, Content, FileSpec, LogSource, Machine, cordon_node, readiness, start_unit, static_pod, wait};
+use super::{
+    AwaitServiceName, CONTAINERD, Content, FileSpec, LogSource, Machine, cordon_node, readiness, start_unit,
+    static_pod, wait,
+};
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
 use crate::known::{names, paths, ports};
@@ -33,6 +36,9 @@ pub struct RollNode {
     pub files: Vec<FileSpec>,
     /// Units that must start again, containerd first, each with the digest of all that it reads at its start.
     pub units: Vec<(String, String)>,
+    /// What proves that the node's network still carries traffic, if it did before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<AwaitServiceName>,
     /// Why, for the plan's reader.
     pub reason: String,
 }
@@ -72,7 +78,7 @@ impl RollNode {
 
     pub(super) fn details(&self) -> Vec<String> {
         let files = self.files.iter().map(|file| format!("write {}", file.path));
-        let last = "the node must be Ready again; if it is not, it goes back".to_string();
+        let last = "the node must be Ready again and reach the cluster's DNS; if not, it goes back".to_string();
         std::iter::once(self.reason.clone()).chain(files).chain([last]).collect()
     }
 
@@ -89,8 +95,13 @@ impl RollNode {
         wanted.extend(self.former.iter().map(|path| (path.clone(), None)));
         let turn = Turn::begin(machine, NODE, wanted.keys().map(String::as_str))?;
         let link = format!("releases/{}", self.release);
+        // A network that was ill before tells nothing of what is done here.
+        let gate = match &self.gate {
+            Some(gate) if gate.ask(machine).await.is_ok() => Some(gate),
+            _ => None,
+        };
         let units: Vec<&str> = self.units.iter().map(|(unit, _)| unit.as_str()).collect();
-        let Err(error) = self.switch(machine, &wanted, Some(&link), FORWARD).await else {
+        let Err(error) = self.switch(machine, &wanted, Some(&link), gate, FORWARD).await else {
             for (unit, digest) in &self.units {
                 start_unit::remember(machine, unit, digest)?;
             }
@@ -100,7 +111,7 @@ impl RollNode {
         machine.operator.progress(&format!("going back: {error:#}"), 0, 0).await;
         start_unit::forget(machine, &units)?;
         let before = turn.before(machine)?;
-        match self.switch(machine, &before, turn.current(), BACK).await {
+        match self.switch(machine, &before, turn.current(), gate, BACK).await {
             Ok(()) => {
                 turn.end(machine)?;
                 let taken = match self.uncordon(machine).await {
@@ -126,6 +137,7 @@ impl RollNode {
         machine: &Machine<'_>,
         goal: &BTreeMap<String, Kept>,
         current: Option<&str>,
+        gate: Option<&AwaitServiceName>,
         limit: Duration,
     ) -> anyhow::Result<()> {
         self.proxies(machine, goal, limit).await?;
@@ -145,7 +157,11 @@ impl RollNode {
         for unit in units {
             start_unit::start(machine, unit, true).await?;
         }
-        self.serves(machine, renewed.ok(), limit).await
+        self.serves(machine, renewed.ok(), limit).await?;
+        match gate {
+            Some(gate) => wait::until(machine, "the node's network", limit, || gate.ask(machine)).await,
+            None => Ok(()),
+        }
     }
 
     /// The local proxy: the successor starts beside the one before and takes its connections over, which only then ends. One

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::fetch_layers::blob_path;
-use super::{LogSource, Machine, outcome};
+use super::{LogSource, Machine, old_releases, outcome};
 use crate::event::Outcome;
 use crate::known::paths;
 use crate::release::{Program, Release};
@@ -49,7 +49,12 @@ impl UnpackRelease {
     pub(super) fn details(&self) -> Vec<String> {
         let programs = self.release.host_programs().filter(|program| program.link.is_none());
         let programs = programs.map(|program| format!("{} {}", program.name, program.version));
-        std::iter::once(format!("into {}/{}", paths::RELEASES, self.release.version)).chain(programs).collect()
+        let mut lines = vec![format!("into {}/{}", paths::RELEASES, self.release.version)];
+        lines.extend(programs);
+        if self.beside {
+            lines.push("releases older than the one in use go, if nothing runs from them".to_string());
+        }
+        lines
     }
 
     pub(super) fn logs(&self) -> Vec<LogSource> {
@@ -68,7 +73,9 @@ impl UnpackRelease {
             tokio::task::spawn_blocking(move || step.unpack(&layers, &target)).await??;
             changed = true;
         }
-        if !self.beside {
+        if self.beside {
+            old_releases::remove(machine, version).await?;
+        } else {
             changed |= machine.link(paths::CURRENT, &format!("releases/{version}"))?;
         }
         Ok(outcome(changed))

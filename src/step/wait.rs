@@ -1,5 +1,6 @@
 //! Waiting for a fact: ask, tell what is missing, ask again, until it is true or the deadline is past.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -49,6 +50,37 @@ where
             told = reason;
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// The same for what many hosts do one after another: `limit` counts from the last time that there was something new to
+/// tell. Reasons that come back are not new, so that what goes round in circles ends.
+pub async fn until_nothing_moves<T, F, A>(
+    machine: &Machine<'_>,
+    what: &str,
+    limit: Duration,
+    mut ask: F,
+) -> anyhow::Result<T>
+where
+    F: FnMut() -> A,
+    A: Future<Output = anyhow::Result<T>>,
+{
+    let mut told = BTreeSet::new();
+    let mut deadline = Instant::now() + limit;
+    loop {
+        let reason = match tokio::time::timeout_at(deadline, ask()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(reason)) => format!("{reason:#}"),
+            Err(_) => "no answer".to_string(),
+        };
+        if told.insert(reason.clone()) {
+            deadline = Instant::now() + limit;
+            machine.operator.progress(&reason, 0, 0).await;
+        }
+        if Instant::now() + PAUSE >= deadline {
+            bail!("waited {} s without a change for {what}: {reason}", limit.as_secs());
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

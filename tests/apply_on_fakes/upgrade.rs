@@ -265,6 +265,44 @@ fn versions_that_are_no_upgrade_are_refused() {
     refused("v1.36.3", Versions::Back, "it has no release v1.36.3 to go back to");
 }
 
+#[test]
+fn the_release_before_the_last_goes_when_the_next_one_comes() {
+    let (old, world, _folder) = installed();
+    let versions = ["v1.36.5", "v1.37.0"];
+    for version in versions {
+        let report = live(old.to_version(version, Versions::Forward).apply(&world, &Tap::new()));
+        assert!(report.failures.is_empty(), "{report:#?}");
+    }
+    for host in ["m1", "w2"] {
+        world.with(host, |machine| {
+            let names = |folder: &str| {
+                let entries = fs_err::read_dir(machine.path(folder)).unwrap();
+                let mut names: Vec<String> =
+                    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names("/opt/barque/releases"), versions, "{host}: the one in use, and the one to go back to");
+            let images: Vec<&str> = machine.images.keys().map(|image| image.rsplit(':').next().unwrap()).collect();
+            assert_eq!(images, versions, "{host}");
+            let blobs = names("/var/lib/barque/layers").len();
+            let whole = |version: &str| {
+                let text = machine.text(&format!("/opt/barque/releases/{version}/release.yaml")).unwrap();
+                barque::release::Release::parse(&text).unwrap()
+            };
+            let known: std::collections::BTreeSet<String> = versions
+                .iter()
+                .flat_map(|version| {
+                    let release = whole(version);
+                    let layers = release.layers.into_iter().map(|layer| layer.digest);
+                    layers.chain([release.manifest.digest, release.config.digest]).collect::<Vec<_>>()
+                })
+                .collect();
+            assert_eq!(blobs, known.len(), "{host}: layers of other releases are gone");
+        });
+    }
+}
+
 /// What a turn wrote before it was cut off is as it should be for the next run, whose plan names it no more; going back
 /// concerns it all the same.
 #[test]

@@ -118,6 +118,11 @@ fn ctr(machine: &mut Machine, program: &str, arguments: &[&str], input: &Input<'
             machine.images.insert(name, digest);
             Ok(String::new())
         }
+        ["images", "rm", name] => {
+            ensure!(machine.images.remove(*name).is_some(), "image {name}: not found");
+            machine.pinned.retain(|pinned| pinned != name);
+            Ok(String::new())
+        }
         ["images", "label", name, "io.cri-containerd.pinned=pinned"] => {
             ensure!(machine.images.contains_key(*name), "image {name}: not found");
             machine.pinned.push(name.to_string());

@@ -1,0 +1,76 @@
+//! A host keeps the release in use and the one that it goes to; older ones go when a new one comes, as long as nothing
+//! runs from them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::known::{names, paths};
+use crate::release::Release;
+
+use super::Machine;
+
+/// Removes releases, their images and their layers. Answers the versions that went.
+pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Result<Vec<String>> {
+    let folder = machine.path(paths::RELEASES);
+    let current = fs_err::read_link(machine.path(paths::CURRENT)).ok();
+    let current = current.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    // A host that uses none yet has nothing that is old.
+    let Some(current) = current else { return Ok(Vec::new()) };
+    let mut kept_blobs = BTreeSet::new();
+    let mut removed = Vec::new();
+    for entry in fs_err::read_dir(&folder)? {
+        let entry = entry?;
+        let version = entry.file_name().to_string_lossy().into_owned();
+        let release = fs_err::read_to_string(entry.path().join("release.yaml")).ok();
+        let release = release.and_then(|text| Release::parse(&text).ok());
+        let keeps = version == arrives || version == current || runs_from(machine, &entry.path());
+        match release {
+            // What cannot be read is not ours to judge.
+            None => {}
+            Some(release) if keeps => kept_blobs.extend(blobs(&release)),
+            Some(release) => {
+                forget_image(machine, &release.image).await;
+                fs_err::remove_dir_all(entry.path())?;
+                removed.push(version);
+            }
+        }
+    }
+    if !removed.is_empty() {
+        remove_layers(&machine.path(paths::LAYERS), &kept_blobs)?;
+    }
+    Ok(removed)
+}
+
+fn blobs(release: &Release) -> impl Iterator<Item = String> {
+    let layers = release.layers.iter().map(|layer| &layer.digest);
+    let all = [&release.manifest.digest, &release.config.digest].into_iter().chain(layers);
+    all.map(|digest| digest.trim_start_matches("sha256:").to_string()).collect::<Vec<_>>().into_iter()
+}
+
+/// A process has one of its programs open: a pod's shim outlives the containerd that started it.
+fn runs_from(machine: &Machine<'_>, release: &Path) -> bool {
+    let processes = fs_err::read_dir(machine.path("/proc")).into_iter().flatten().flatten();
+    let programs = processes.filter_map(|entry| std::fs::read_link(entry.path().join("exe")).ok());
+    let below = |program: PathBuf| program.starts_with(release);
+    programs.into_iter().any(below)
+}
+
+/// That it is not there any more, or that containerd does not answer now, costs some space and nothing else.
+async fn forget_image(machine: &Machine<'_>, image: &str) {
+    let ctr = machine.path(&format!("{}/usr/bin/ctr", paths::CURRENT)).to_string_lossy().into_owned();
+    let namespaced = ["--address", paths::CONTAINERD_SOCKET, "--namespace", names::CONTAINERD_NAMESPACE, "images"];
+    let _ = machine.run(&ctr, &[&namespaced[..], &["rm", image]].concat()).await;
+}
+
+fn remove_layers(folder: &Path, kept: &BTreeSet<String>) -> anyhow::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // One that is on its way has a longer name, and is of the release that comes.
+        let is_whole = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_whole && !kept.contains(&name) {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
