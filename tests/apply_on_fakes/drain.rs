@@ -135,7 +135,7 @@ pub async fn harbour(objects: &[Value]) -> Harbour {
     harbour
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn only_our_own_cordon_is_taken_away() {
     let harbour = Harbour::with(&[]).await;
     assert_eq!(harbour.does(cordon("w1")).await, Outcome::Changed);
@@ -158,7 +158,7 @@ async fn only_our_own_cordon_is_taken_away() {
     assert_eq!(harbour.does(uncordon("w9")).await, Outcome::Unchanged);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn pods_leave_one_after_another_as_their_budget_allows() {
     let mut daemon = bare_pod("web", "daemon", "w1");
     daemon["metadata"]["ownerReferences"] = json!([{"kind": "DaemonSet", "name": "d", "controller": true}]);
@@ -180,7 +180,7 @@ async fn pods_leave_one_after_another_as_their_budget_allows() {
     assert!(harbour.is_cordoned("w1").0, "a drained node stays cordoned");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_budget_that_never_yields_ends_at_the_deadline_and_the_node_is_of_use_again() {
     let web = replica_set("web", "web", 2, on_workers(json!({})));
     let free = replica_set("web", "free", 2, on_workers(json!({})));
@@ -205,7 +205,7 @@ async fn a_budget_that_never_yields_ends_at_the_deadline_and_the_node_is_of_use_
     assert_eq!(harbour.is_cordoned("w2"), (true, None));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_ignores_its_end_is_waited_for() {
     let deaf = |looks: &str| on_workers(json!({"metadata": {"annotations": {LINGERS: looks}}}));
     let harbour = harbour(&[replica_set("web", "deaf", 2, deaf("3"))]).await;
@@ -217,7 +217,7 @@ async fn a_pod_that_ignores_its_end_is_waited_for() {
     assert_eq!(evicted, 1, "it is told once");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_outlives_the_deadline_is_named() {
     let deaf = on_workers(json!({"metadata": {"annotations": {LINGERS: "1000"}}}));
     let harbour = harbour(&[replica_set("web", "deaf", 2, deaf)]).await;
@@ -230,7 +230,7 @@ async fn a_pod_that_outlives_the_deadline_is_named() {
     assert_eq!(harbour.is_cordoned("w1"), (false, None));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_pod_with_two_budgets_is_named_with_both() {
     let rule = || json!({"maxUnavailable": 1});
     let budgets = [budget("web", "one", "web", rule()), budget("web", "two", "web", rule())];
@@ -242,7 +242,7 @@ async fn a_pod_with_two_budgets_is_named_with_both() {
     assert_eq!(harbour.world.look(|state| state.evictions.len()), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_pod_without_a_controller_stops_it_before_anything_is_evicted() {
     let harbour = harbour(&[replica_set("web", "web", 2, on_workers(json!({}))), bare_pod("web", "bare", "w1")]).await;
     harbour.does(cordon("w1")).await;
@@ -278,7 +278,7 @@ async fn lingering() -> Harbour {
     harbour
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn pods_that_appear_during_the_drain_leave_too() {
     let harbour = lingering().await;
     let report = meanwhile(&harbour, 20, |state| {
@@ -297,7 +297,7 @@ async fn pods_that_appear_during_the_drain_leave_too() {
     assert!(harbour.world.look(|state| state.evictions.contains(&"late".to_string())));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_deleted_or_uncordoned_meanwhile_ends_the_drain() {
     let harbour = lingering().await;
     let report = meanwhile(&harbour, 20, |state| {
@@ -319,7 +319,7 @@ async fn a_node_that_is_deleted_or_uncordoned_meanwhile_ends_the_drain() {
     assert!(report.failures[0].error.starts_with("w1: the cluster has no such node (any more)"), "{report:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_channel_that_is_cut_in_the_middle_costs_nothing() {
     let harbour = lingering().await;
     let first: Arc<Mutex<Option<tokio::task::AbortHandle>>> = Arc::default();
@@ -345,7 +345,7 @@ async fn a_channel_that_is_cut_in_the_middle_costs_nothing() {
 }
 
 /// A pod that is not Ready elsewhere closes the budget, and its end opens it again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_budget_that_opens_later_is_tried_again() {
     let web = replica_set("web", "web", 2, on_workers(json!({})));
     let harbour = harbour(&[web, budget("web", "front", "web", json!({"maxUnavailable": 1}))]).await;

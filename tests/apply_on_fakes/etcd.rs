@@ -38,7 +38,7 @@ fn leader(world: &World) -> String {
     world.look(|state| state.leader.clone().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn leadership_leaves_the_master_that_has_it_once() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -50,7 +50,7 @@ async fn leadership_leaves_the_master_that_has_it_once() {
     assert_eq!(world.look(|state| state.moves), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_preferred_member_that_is_not_well_does_not_lead() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -63,7 +63,7 @@ async fn a_preferred_member_that_is_not_well_does_not_lead() {
     assert_eq!(leader(&world), "m1");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_member_that_lags_gets_the_time_to_catch_up() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -83,7 +83,7 @@ async fn a_member_that_lags_gets_the_time_to_catch_up() {
     assert_eq!(leader(&world), "m3");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn nobody_goes_on_before_every_member_is_well() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -113,7 +113,7 @@ async fn nobody_goes_on_before_every_member_is_well() {
     assert!(report.failures.is_empty(), "{report:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn facts_tell_of_each_member_also_of_one_that_is_silent() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;

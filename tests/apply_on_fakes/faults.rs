@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use barque::agent::serve;
 use barque::event::{Event, Phase};
 use barque::facts::Observation;
 use barque::host::pipe::PipeConnector;
@@ -68,8 +67,7 @@ fn line(world: &World, blob: &Blob, breaks_after: u64) -> (Arc<dyn Connector>, A
         let left = if number == 0 { breaks_after } else { u64::MAX };
         let (reader, writer) = tokio::io::split(stream);
         let input = Breaks { input: reader, left, number, calls: kept.clone() };
-        let edges = world.edges(&target.name);
-        tokio::spawn(async move { serve(&edges, input, Box::new(writer)).await });
+        tokio::spawn(world.clone().agent(target.name, input, Box::new(writer)));
     });
     (Arc::new(connector), calls)
 }
@@ -91,7 +89,7 @@ fn fetching(blob: &Blob) -> Plan {
     Plan::of_step("fakes", VERSION, "w1", Phase::Payload, Step::FetchLayers(FetchLayers { blobs: vec![blob.clone()] }))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_blob_goes_on_where_a_lost_connection_left_it() {
     let office = Office::new(4 << 20);
     let (world, _folder) = office.world();
@@ -115,7 +113,7 @@ async fn a_blob_goes_on_where_a_lost_connection_left_it() {
     assert!(tap.events().iter().any(lost));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_damaged_blob_is_refused_and_removed() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -136,7 +134,7 @@ async fn a_damaged_blob_is_refused_and_removed() {
 }
 
 /// What a host has of a blob under its whole name and with its whole size was checked; anything else is not trusted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_partial_file_of_other_bytes_is_not_built_upon() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -157,7 +155,7 @@ async fn a_partial_file_of_other_bytes_is_not_built_upon() {
     assert!(report.failures.is_empty(), "{report:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_failing_step_stops_all_hosts_and_is_reported_with_its_log() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -188,7 +186,7 @@ async fn a_failing_step_stops_all_hosts_and_is_reported_with_its_log() {
 }
 
 /// The member on m3 never starts, so two of three elect a leader; the next run must bring it in, not refuse it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_master_that_failed_before_its_etcd_started_is_completed_by_the_next_run() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -229,7 +227,7 @@ impl Connector for Refuses {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_host_that_cannot_be_seen_forbids_the_run_and_nothing_is_touched() {
     let office = Office::new(0);
     let (world, _folder) = office.world();

@@ -8,7 +8,7 @@ use super::drain::{harbour, on_workers};
 use super::fakes::pods::{bare_pod, budget, replica_set};
 use super::operator::pipes;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_forecast_names_what_will_block_and_touches_nothing() {
     let objects = [
         replica_set("web", "web", 4, on_workers(json!({}))),
@@ -48,7 +48,7 @@ async fn a_forecast_names_what_will_block_and_touches_nothing() {
     assert_eq!(stuck, 6, "{together:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn each_master_tells_what_was_asked_of_it() {
     let harbour = harbour(&[]).await;
     let sample = "apiserver_requested_deprecated_apis{group=\"batch\",removed_release=\"1.37\",resource=\"cronjobs\",\

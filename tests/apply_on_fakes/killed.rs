@@ -15,7 +15,7 @@ const STRIDE: usize = 11;
 
 /// One life: everything in it, agents included, ends at once with the future, wherever it is.
 fn live<T>(life: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     // Dropping the runtime waits for what runs on threads of its own, such as unpacking: no two lives overlap.
     runtime.block_on(life)
 }

@@ -48,7 +48,7 @@ async fn lock_soon(fleet: &mut Fleet, office: &Office, who: &Holder) {
     panic!("the lock of a run that is gone stays");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn the_second_run_is_told_who_has_the_lock_until_that_one_is_gone() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -75,7 +75,7 @@ async fn the_second_run_is_told_who_has_the_lock_until_that_one_is_gone() {
     assert!(format!("{error:#}").contains("bob@desk"), "the new connection took over: {error:#}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn of_two_that_start_together_one_goes_on() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -94,7 +94,7 @@ async fn of_two_that_start_together_one_goes_on() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_lock_needs_most_masters() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -115,7 +115,7 @@ async fn a_lock_needs_most_masters() {
     assert!(format!("{:#}", outcome.unwrap_err()).contains("on 3 of 6 masters"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn masters_keep_the_history_for_themselves() {
     use std::os::unix::fs::PermissionsExt;
     let office = Office::new(0);
@@ -131,7 +131,7 @@ async fn masters_keep_the_history_for_themselves() {
 }
 
 /// The holder's connection breaks in the middle of the run: it goes on under its lock, which nobody else gets meanwhile.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_run_whose_connection_breaks_keeps_its_lock() {
     let office = Office::new(0);
     let (world, _folder) = office.world();

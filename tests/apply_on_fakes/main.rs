@@ -22,7 +22,7 @@ use barque::plan::explain;
 use operator::{Office, Tap};
 use print::Print;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn bare_machines_become_a_cluster_and_the_second_plan_is_empty() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -41,7 +41,7 @@ async fn bare_machines_become_a_cluster_and_the_second_plan_is_empty() {
 }
 
 /// Every step may run a second time, as after a lost connection, and then finds nothing to change.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn every_step_is_safe_to_run_twice() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -73,7 +73,7 @@ async fn every_step_is_safe_to_run_twice() {
     assert!(again.is_empty(), "{}", explain(&again, true));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn what_was_changed_by_hand_is_put_right_and_read_again() {
     let office = Office::new(0);
     let (world, _folder) = office.world();
@@ -107,7 +107,7 @@ async fn what_was_changed_by_hand_is_put_right_and_read_again() {
 }
 
 /// What barque set goes when the inventory no longer has it; what others set stays, even where it is the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn labels_and_taints_go_with_the_inventory() {
     let mut office = Office::new(0);
     let (world, _folder) = office.world();
@@ -155,7 +155,7 @@ async fn labels_and_taints_go_with_the_inventory() {
 }
 
 /// A node in a container sees some of the outer host's sysctls and may not write them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_sysctl_that_nobody_may_write_is_left_alone() {
     let office = Office::new(0);
     let (world, _folder) = office.world();

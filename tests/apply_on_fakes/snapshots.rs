@@ -34,7 +34,7 @@ fn entries(path: &Path) -> Vec<String> {
     names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_is_kept_with_what_is_known_of_it_and_leaves_nothing_on_the_master() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -49,7 +49,7 @@ async fn a_snapshot_is_kept_with_what_is_known_of_it_and_leaves_nothing_on_the_m
 }
 
 /// What goes wrong on either side fails the step, and keeps nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_that_cannot_be_taken_or_kept_fails_the_step() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -70,7 +70,7 @@ async fn a_snapshot_that_cannot_be_taken_or_kept_fails_the_step() {
     assert_eq!(entries(&world.with("m1", |machine| machine.path("/var/lib/barque/snapshots"))), [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn all_masters_go_back_together_and_keep_what_they_had() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -110,7 +110,7 @@ async fn all_masters_go_back_together_and_keep_what_they_had() {
 }
 
 /// One master cannot restore: no etcd starts anywhere, and the same plan goes on from there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn no_member_starts_while_one_has_the_old_data() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
@@ -150,7 +150,7 @@ async fn no_member_starts_while_one_has_the_old_data() {
 }
 
 /// A manifest in place stands for an etcd that runs, or will at any moment.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn data_of_an_etcd_that_runs_is_not_touched() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;

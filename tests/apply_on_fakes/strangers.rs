@@ -53,7 +53,7 @@ fn secret_file(name: &str) -> FileSpec {
     FileSpec { path: "/etc/kubernetes/x".into(), mode: 0o600, content }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_is_not_in_the_plan_is_refused() {
     let office = Office::new(0);
     let question = json!({"secret": "pki/ca.key"});
@@ -66,7 +66,7 @@ async fn a_secret_that_is_not_in_the_plan_is_refused() {
     assert!(planned["secret"].is_string(), "what is in the plan is given: {planned}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_certificate_that_is_not_in_the_plan_is_refused() {
     let office = Office::new(0);
     let spec = barque::pki::table::administrator("fakes", "/etc/kubernetes/admin.conf", "https://127.0.0.1:6443");
@@ -93,7 +93,7 @@ async fn a_certificate_that_is_not_in_the_plan_is_refused() {
     assert_eq!((facts.common_name.as_str(), facts.is_authority), ("kubernetes-admin", false));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_blob_that_is_not_in_the_plan_is_refused() {
     let office = Office::new(0);
     let config = office.vault.payload.release.config.clone();
@@ -107,7 +107,7 @@ async fn a_blob_that_is_not_in_the_plan_is_refused() {
     is_refused(&office, step, json!({"blob": {"digest": "sha256:0000", "offset": 0}})).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_that_is_not_in_the_plan_is_neither_kept_nor_given() {
     let office = Office::new(0);
     let facts = json!({"member": "m1", "etcd": "", "storageVersion": "", "revision": null, "keys": null});
@@ -125,7 +125,7 @@ async fn a_snapshot_that_is_not_in_the_plan_is_neither_kept_nor_given() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_offset_past_the_end_is_refused() {
     let office = Office::new(0);
     let config = office.vault.payload.release.config.clone();

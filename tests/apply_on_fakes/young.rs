@@ -33,7 +33,7 @@ async fn installed(office: &Office) -> (World, tempfile::TempDir, PathBuf) {
     (world, folder, data)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn an_etcd_that_starts_between_two_looks_did_not_lose_its_data() {
     let office = Office::new(0);
     let (world, folder, data) = installed(&office).await;

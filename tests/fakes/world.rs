@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use barque::agent::{Edges, serve};
@@ -50,12 +51,15 @@ pub struct State {
 /// What is committed in etcd; nothing depends on the number.
 const COMMITTED: u64 = 1000;
 
+/// How soon a kubelet sees a new manifest.
+const KUBELET: Duration = Duration::from_millis(50);
+
 impl World {
     /// A bare machine for each host of the inventory, each in a folder of its own below `folder`.
     pub fn bare(inventory: &Inventory, version: &str, folder: &Path) -> World {
         let machine = |host: &barque::inventory::Host| Machine::bare(host, &folder.join(&host.name));
         let machines = inventory.hosts.values().map(|host| (host.name.clone(), machine(host)));
-        let world = World(Arc::new(Mutex::new(State {
+        World(Arc::new(Mutex::new(State {
             machines: machines.collect(),
             objects: Objects::default(),
             version: version.to_string(),
@@ -68,16 +72,7 @@ impl World {
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
             renewals: 0,
-        })));
-        // kubelets start and end pods also while nobody asks anything.
-        let state = Arc::downgrade(&world.0);
-        std::thread::spawn(move || {
-            while let Some(state) = state.upgrade() {
-                World(state).look(|state| state.machines.values().for_each(Machine::settle_processes));
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
-        });
-        world
+        })))
     }
 
     pub fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
@@ -113,12 +108,31 @@ impl World {
 
     /// Starts an agent of a host at the far end of a pipe, or of whatever carries bytes both ways.
     pub fn start_agent(&self, host: &str, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        let edges = self.edges(host);
-        tokio::spawn(async move {
-            let (reader, writer) = tokio::io::split(stream);
+        let (reader, writer) = tokio::io::split(stream);
+        tokio::spawn(self.clone().agent(host.to_string(), reader, Box::new(writer)));
+    }
+
+    /// An agent of a host, to its end.
+    pub async fn agent(
+        self,
+        host: String,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: Box<dyn AsyncWrite + Send + Unpin>,
+    ) {
+        let edges = self.edges(&host);
+        tokio::select! {
             // The operator sees the end of the stream; there is nobody else to tell.
-            let _ = serve(&edges, reader, Box::new(writer)).await;
-        });
+            _ = serve(&edges, reader, writer) => {}
+            () = self.kubelet(&host) => {}
+        }
+    }
+
+    /// A kubelet starts and ends pods also while nobody asks anything. It matters where an agent waits for that.
+    async fn kubelet(&self, host: &str) {
+        loop {
+            self.with(host, |machine| machine.settle_processes());
+            tokio::time::sleep(KUBELET).await;
+        }
     }
 }
 
