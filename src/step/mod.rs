@@ -114,8 +114,8 @@ macro_rules! each_step {
                 match self { $(Step::$name(step) => step.logs(),)* }
             }
 
-            /// It may be given up at any moment: it changes nothing itself, or, as a drain, nothing that the next one
-            /// does not take up.
+            /// It may be given up at any moment: it changes nothing itself, or, as a drain and a node's labels, nothing
+            /// that the next one does not take up.
             pub fn is_wait(&self) -> bool {
                 matches!(
                     self,
@@ -127,6 +127,7 @@ macro_rules! each_step {
                         | Step::AwaitServiceName(_)
                         | Step::DrainNode(_)
                         | Step::SoakNode(_)
+                        | Step::UpdateNode(_)
                 )
             }
 
