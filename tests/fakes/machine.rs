@@ -1,8 +1,11 @@
 //! One machine: a folder that looks like a root, and what systemd and containerd would know.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use barque::component::looked_for;
 use barque::inventory::{Host, Role};
@@ -26,6 +29,24 @@ pub struct Fault {
 /// The local proxy of a build that had one name for it whatever its content. It hands nothing over and does not tell its
 /// name.
 pub const ALONE: &str = "api-proxy";
+
+/// A file as it is: another content is another file, as all are written beside and renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// What a kubelet takes from a manifest. Each is read once, as its pod is asked for thousands of times.
+struct Manifest {
+    file: Identity,
+    text: String,
+    marker: String,
+    image: Option<String>,
+    /// Files and folders of the host that must be there, until they were once.
+    mounts: Vec<(PathBuf, bool)>,
+}
 
 /// A machine that is switched on.
 pub struct Machine {
@@ -51,6 +72,9 @@ pub struct Machine {
     /// The journal of every unit.
     pub journal: String,
     pub socket: Option<UnixListener>,
+    manifests: RefCell<BTreeMap<String, Arc<Manifest>>>,
+    /// Local proxies that run, the one that came last at the end: it took over.
+    proxies: RefCell<Vec<String>>,
 }
 
 impl Machine {
@@ -95,6 +119,32 @@ impl Machine {
             etcd_alarm: None,
             journal: String::new(),
             socket: None,
+            manifests: RefCell::default(),
+            proxies: RefCell::default(),
+        }
+    }
+
+    /// The same machine in another folder, to which its files were copied.
+    pub fn moved(&self, root: &Path) -> Machine {
+        let socket = self.socket.as_ref().map(|_| bind(root));
+        Machine {
+            name: self.name.clone(),
+            role: self.role,
+            address: self.address.clone(),
+            root: root.to_path_buf(),
+            units: self.units.clone(),
+            images: self.images.clone(),
+            pinned: self.pinned.clone(),
+            commands: Vec::new(),
+            fault: self.fault.clone(),
+            is_stuck: self.is_stuck,
+            broken_image: self.broken_image.clone(),
+            etcd_lag: self.etcd_lag,
+            etcd_alarm: self.etcd_alarm.clone(),
+            journal: self.journal.clone(),
+            socket,
+            manifests: RefCell::default(),
+            proxies: self.proxies.clone(),
         }
     }
 
@@ -121,20 +171,30 @@ impl Machine {
 
     /// A static pod runs: kubelet works, its manifest is there, its image was imported, and what it mounts is there.
     pub fn runs(&self, pod: &str) -> bool {
-        if self.is_stuck || !self.has_kubelet() {
+        !self.is_stuck && self.has_kubelet() && self.manifest(pod).is_some_and(|manifest| self.can_run(pod, &manifest))
+    }
+
+    fn can_run(&self, pod: &str, manifest: &Arc<Manifest>) -> bool {
+        let broken = |image: &str| self.broken_image.as_deref().is_some_and(|broken| image.ends_with(broken));
+        let starts = |image: &String| self.images.contains_key(image) && !broken(image);
+        if !manifest.image.as_ref().is_some_and(starts) {
             return false;
         }
-        // Read as text: this is asked thousands of times, and YAML takes its time.
-        let Some(manifest) = self.manifest(pod) else { return false };
-        let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: "));
-        let mounts = manifest.lines().filter_map(|line| line.split_once("hostPath: {path: ")?.1.split_once(", type: "));
-        let there = |(path, kind): (&str, &str)| match kind.trim_end_matches('}') {
-            "File" => self.path(path).is_file(),
-            "Directory" => self.path(path).is_dir(),
-            _ => true,
-        };
-        let broken = |image: &str| self.broken_image.as_deref().is_some_and(|broken| image.ends_with(broken));
-        image.is_some_and(|image| self.images.contains_key(image) && !broken(image)) && mounts.into_iter().all(there)
+        let there = |(path, is_file): &(PathBuf, bool)| if *is_file { path.is_file() } else { path.is_dir() };
+        if !manifest.mounts.iter().all(there) {
+            return false;
+        }
+        if !manifest.mounts.is_empty() {
+            let started = Manifest {
+                file: manifest.file,
+                text: manifest.text.clone(),
+                marker: manifest.marker.clone(),
+                image: manifest.image.clone(),
+                mounts: Vec::new(),
+            };
+            self.manifests.borrow_mut().insert(pod.to_string(), Arc::new(started));
+        }
+        true
     }
 
     /// The release whose kubelet runs.
@@ -143,11 +203,32 @@ impl Machine {
         link.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// The manifest of a pod, or of one whose name goes on with a digest.
-    fn manifest(&self, pod: &str) -> Option<String> {
-        let goes_on = |name: &String| name.strip_prefix(pod).is_some_and(|rest| rest.starts_with('-'));
-        let text = |pod: &str| self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
-        text(pod).or_else(|| text(&self.pods().into_iter().find(goes_on)?))
+    fn manifest(&self, pod: &str) -> Option<Arc<Manifest>> {
+        let path = self.path(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
+        let file = identity(&path)?;
+        if let Some(known) = self.manifests.borrow().get(pod).filter(|known| known.file == file) {
+            return Some(known.clone());
+        }
+        let text = fs_err::read_to_string(path).ok()?;
+        // Read as text: YAML takes its time.
+        let image = text.lines().find_map(|line| line.trim().strip_prefix("image: ")).map(str::to_string);
+        let mounts = text.lines().filter_map(|line| line.split_once("hostPath: {path: ")?.1.split_once(", type: "));
+        let mounts = mounts.filter_map(|(path, kind)| match kind.trim_end_matches('}') {
+            "File" => Some((self.path(path), true)),
+            "Directory" => Some((self.path(path), false)),
+            _ => None,
+        });
+        let mounts = mounts.collect();
+        let marker = text.split_once("value: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+        let marker = marker.to_string();
+        let manifest = Arc::new(Manifest { file, marker, image, mounts, text });
+        self.manifests.borrow_mut().insert(pod.to_string(), manifest.clone());
+        Some(manifest)
+    }
+
+    /// The manifest of etcd, if its member runs.
+    pub fn etcd_manifest(&self) -> Option<String> {
+        Some(self.manifest("etcd")?.text.clone()).filter(|_| self.runs("etcd"))
     }
 
     /// The static pods whose manifests are there.
@@ -162,29 +243,27 @@ impl Machine {
     /// The local proxy that serves. The first has the ports; of those that came later each takes over, unless the one
     /// before it or itself is of a build that cannot (`ALONE`).
     pub fn serving_proxy(&self) -> Option<String> {
-        let when = |pod: &String| {
-            let path = self.path(&format!("/etc/kubernetes/manifests/{pod}.yaml"));
-            fs_err::metadata(path).and_then(|meta| meta.modified()).ok()
-        };
-        let mut proxies: Vec<String> =
+        let mut proxies = self.proxies.borrow_mut();
+        let mut there: Vec<String> =
             self.pods().into_iter().filter(|pod| pod.starts_with(ALONE) && self.runs(pod)).collect();
-        proxies.sort_by_key(when);
-        let mut serving: Option<String> = None;
-        for pod in proxies {
-            if serving.as_ref().is_none_or(|serving| *serving != ALONE && pod != ALONE) {
+        proxies.retain(|known| there.contains(known));
+        there.retain(|pod| !proxies.contains(pod));
+        proxies.extend(there);
+        let mut serving: Option<&String> = None;
+        for pod in proxies.iter() {
+            if serving.is_none_or(|serving| serving != ALONE && pod != ALONE) {
                 serving = Some(pod);
             }
         }
-        serving
+        serving.cloned()
     }
 
     /// The processes of static pods, as /proc shows them: each has what its manifest puts into its environment.
     pub fn settle_processes(&self) {
+        self.serving_proxy();
         let mut processes: BTreeMap<String, String> = BTreeMap::new();
-        for pod in self.pods().iter().filter(|pod| self.runs(pod)) {
-            let manifest = self.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap_or_default();
-            let marker =
-                manifest.split_once("value: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+        for manifest in self.pods().iter().filter(|pod| self.runs(pod)).filter_map(|pod| self.manifest(pod)) {
+            let marker = &manifest.marker;
             // Of one manifest always the same number.
             let number = marker.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
             processes
@@ -207,4 +286,19 @@ impl Machine {
             }
         }
     }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let meta = fs_err::metadata(path).ok()?;
+    Some(Identity { inode: meta.ino(), size: meta.size(), changed: (meta.mtime(), meta.mtime_nsec()) })
+}
+
+/// containerd's socket.
+pub fn bind(root: &Path) -> UnixListener {
+    let path = root.join("run/containerd/containerd.sock");
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    if path.exists() {
+        fs_err::remove_file(&path).unwrap();
+    }
+    UnixListener::bind(path).unwrap()
 }

@@ -7,7 +7,7 @@ use barque::facts::ObjectKey;
 use serde_json::{Value, json};
 
 /// Every object of the cluster.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Objects {
     kept: BTreeMap<ObjectKey, Value>,
     /// What the field manager applied last: what it does not apply any more, it gives up.
@@ -22,6 +22,10 @@ impl Objects {
 
     pub fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Value)> {
         self.kept.iter()
+    }
+
+    pub fn count(&self, kind: &str) -> usize {
+        self.kept.keys().filter(|key| key.kind == kind).count()
     }
 
     pub fn of_kind(&self, kind: &str) -> Vec<Value> {
@@ -65,7 +69,7 @@ impl Objects {
 
     /// What a controller or a kubelet does: sets a status, if it differs.
     pub fn set_status(&mut self, key: &ObjectKey, status: Value) {
-        if let Some(mut object) = self.kept.get(key).cloned() {
+        if let Some(mut object) = self.kept.get(key).filter(|object| object["status"] != status).cloned() {
             object["status"] = status;
             self.keep(key.clone(), object);
         }

@@ -122,11 +122,11 @@ impl State {
 
     /// Garbage collection, controllers, scheduler, kubelets, and the budgets' controller, each once.
     pub fn settle_pods(&mut self) {
-        let sets = self.objects.of_kind("ReplicaSet");
-        let pods = self.pods();
-        if sets.is_empty() && pods.is_empty() {
+        if self.objects.count("ReplicaSet") + self.objects.count("Pod") == 0 {
             return;
         }
+        let sets = self.objects.of_kind("ReplicaSet");
+        let pods = self.pods();
         let nodes = self.objects.of_kind("Node");
         for mut pod in pods {
             let place = pod["spec"]["nodeName"].as_str();

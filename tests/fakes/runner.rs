@@ -1,7 +1,6 @@
 //! systemctl, ctr, modprobe, swapoff and journalctl of one machine, as far as barque calls them.
 
 use std::io::Read;
-use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -9,7 +8,7 @@ use barque::secret::sha256_hex;
 use barque::step::{Answer, Input, Runner};
 use serde_json::Value;
 
-use super::machine::{Machine, Unit};
+use super::machine::{Machine, Unit, bind};
 use super::world::World;
 
 /// Programs of one machine of the world.
@@ -74,7 +73,7 @@ fn systemctl(machine: &mut Machine, arguments: &[&str]) -> anyhow::Result<String
             let program = program.context("the unit starts nothing")?.to_string();
             ensure!(machine.path(&program).exists(), "{name}: {program}: no such file or directory");
             if *name == "containerd.service" {
-                listen(machine)?;
+                machine.socket = Some(bind(&machine.root));
             }
             let unit: &mut Unit = machine.units.entry(name.to_string()).or_default();
             unit.active = true;
@@ -87,16 +86,6 @@ fn systemctl(machine: &mut Machine, arguments: &[&str]) -> anyhow::Result<String
 
 fn unit_file(machine: &Machine, name: &str) -> anyhow::Result<String> {
     machine.text(&format!("/etc/systemd/system/{name}")).with_context(|| format!("Unit {name} not found"))
-}
-
-fn listen(machine: &mut Machine) -> anyhow::Result<()> {
-    let path = machine.path("/run/containerd/containerd.sock");
-    fs_err::create_dir_all(path.parent().context("a socket is in a folder")?)?;
-    if path.exists() {
-        fs_err::remove_file(&path)?;
-    }
-    machine.socket = Some(UnixListener::bind(path)?);
-    Ok(())
 }
 
 fn ctr(machine: &mut Machine, program: &str, arguments: &[&str], input: &Input<'_>) -> anyhow::Result<String> {

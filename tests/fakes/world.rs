@@ -75,6 +75,27 @@ impl World {
         })))
     }
 
+    /// The same data centre once more, with copies of all machines in folders below `folder`.
+    pub fn copied(&self, folder: &Path) -> World {
+        self.look(|state| {
+            let moved = |machine: &Machine| {
+                let root = folder.join(&machine.name);
+                copy(&machine.root, &root);
+                machine.moved(&root)
+            };
+            World(Arc::new(Mutex::new(State {
+                machines: state.machines.iter().map(|(name, machine)| (name.clone(), moved(machine))).collect(),
+                objects: state.objects.clone(),
+                version: state.version.clone(),
+                evictions: state.evictions.clone(),
+                metrics: state.metrics.clone(),
+                leader: state.leader.clone(),
+                domain: state.domain.clone(),
+                ..*state
+            })))
+        })
+    }
+
     pub fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
@@ -148,7 +169,7 @@ impl State {
     /// More than half of the members that a running one names do run, with one authority.
     pub fn has_leader(&self) -> bool {
         let running: Vec<&Machine> = self.masters().filter(|machine| machine.runs("etcd")).collect();
-        let list = running.first().and_then(|machine| machine.text("/etc/kubernetes/manifests/etcd.yaml"));
+        let list = running.first().and_then(|machine| machine.etcd_manifest());
         let members = list.and_then(|text| parse::initial_cluster(&text)).map_or(0, |list| list.split(',').count());
         let authority = |machine: &Machine| machine.text("/etc/kubernetes/pki/etcd/ca.crt");
         let agree = running.iter().filter(|machine| authority(machine) == authority(running[0])).count();
@@ -264,15 +285,17 @@ impl State {
     }
 
     fn is_ready(&self, host: &str) -> bool {
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": host}});
-        let node = self.objects.get(&ObjectKey::of(&node));
+        let node = self.objects.get(&node_key(host));
         node.is_some_and(|node| node["status"]["conditions"][0]["status"] == "True")
     }
 
     fn settle(&mut self) {
         self.machines.values().for_each(Machine::settle_processes);
         for machine in self.masters().filter(|machine| machine.runs("etcd")) {
-            fs_err::create_dir_all(machine.path("/var/lib/etcd/member")).unwrap();
+            let data = machine.path("/var/lib/etcd/member");
+            if !data.exists() {
+                fs_err::create_dir_all(data).unwrap();
+            }
         }
         if self.masters().any(|machine| self.api_server_runs(&machine.name)) {
             let reached = self.machines.values().filter(|machine| machine.serving_proxy().is_some());
@@ -280,7 +303,7 @@ impl State {
                 self.settle_node(&host);
             }
         }
-        let nodes = self.objects.of_kind("Node").len();
+        let nodes = self.objects.count("Node");
         let ready = self.machines.keys().filter(|host| self.is_ready(host)).count();
         let workloads: Vec<(ObjectKey, Value)> = self
             .objects
@@ -306,12 +329,12 @@ impl State {
     /// What kubelet does: registers its node, and reports it ready when the pod network is there.
     fn settle_node(&mut self, host: &str) {
         let machine = &self.machines[host];
-        let metadata = json!({
-            "name": host, "labels": {"kubernetes.io/hostname": host}, "annotations": {"kubelet": "its own"},
-        });
-        let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": []}});
-        let key = ObjectKey::of(&node);
+        let key = node_key(host);
         if self.objects.get(&key).is_none() {
+            let metadata = json!({
+                "name": host, "labels": {"kubernetes.io/hostname": host}, "annotations": {"kubelet": "its own"},
+            });
+            let mut node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": []}});
             let config = machine.text("/var/lib/kubelet/config.yaml").unwrap_or_default();
             let config: Value = serde_yaml::from_str(&config).unwrap_or_default();
             if config["registerWithTaints"].is_array() {
@@ -328,4 +351,25 @@ impl State {
         });
         self.objects.set_status(&key, status);
     }
+}
+
+fn node_key(host: &str) -> ObjectKey {
+    ObjectKey { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: host.into() }
+}
+
+/// Files, links and folders with their permission bits; sockets are no files.
+fn copy(from: &Path, to: &Path) {
+    fs_err::create_dir(to).unwrap();
+    for entry in fs_err::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_symlink() {
+            fs_err::os::unix::fs::symlink(fs_err::read_link(entry.path()).unwrap(), target).unwrap();
+        } else if kind.is_file() {
+            fs_err::copy(entry.path(), target).unwrap();
+        }
+    }
+    fs_err::set_permissions(to, fs_err::metadata(from).unwrap().permissions()).unwrap();
 }
