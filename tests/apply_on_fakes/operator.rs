@@ -34,6 +34,14 @@ workers:
   w2: {address: 10.0.0.22, taints: [\"gpu=true:NoSchedule\"]}
 ";
 
+/// A folder in memory where there is room for it, as steps wait for the disk with every file; else on the disk.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = |found: rustix::fs::StatVfs| found.f_bavail * found.f_frsize > 256 << 20;
+    let folder = rustix::fs::statvfs(memory).is_ok_and(room).then(|| tempfile::tempdir_in(memory).ok()).flatten();
+    folder.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
+
 /// Keys and payload of one cluster. Runs share them, as an operator's runs do.
 pub struct Office {
     pub inventory: Inventory,
@@ -50,7 +58,7 @@ impl Office {
 
     /// One whose barque is of another version.
     pub fn of_version(version: &str, ballast: usize) -> Office {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let payload = folder.path().join("payload");
         image::write(&payload, version, ballast);
         let store = Store::open(&folder.path().join("cluster")).unwrap();
@@ -62,7 +70,7 @@ impl Office {
 
     /// The same cluster's keys, with the payload of another version, to change versions.
     pub fn to_version(&self, version: &str, versions: Versions) -> Office {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let payload = folder.path().join("payload");
         image::write(&payload, version, 0);
         // An operator has one barque at a time, so what one process may write the next one may.
@@ -74,7 +82,7 @@ impl Office {
 
     /// Bare machines for the inventory, and the folder that they are in.
     pub fn world(&self) -> (World, TempDir) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         (World::bare(&self.inventory, VERSION, folder.path()), folder)
     }
 

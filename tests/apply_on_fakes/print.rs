@@ -1,6 +1,6 @@
 //! What a world looks like when it is done, without what is new each time: keys, certificates, versions of objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -67,7 +67,7 @@ impl Print {
 
     /// What is here and not there, and the reverse.
     pub fn differences(&self, other: &Print) -> Vec<String> {
-        fn lines(print: &Print) -> Vec<String> {
+        fn lines(print: &Print) -> BTreeSet<String> {
             let units = print.units.iter().map(|(name, unit)| format!("unit {name} {unit:?}"));
             let maps = [("file", &print.files), ("image", &print.images), ("object", &print.objects)];
             let maps = maps
@@ -75,9 +75,12 @@ impl Print {
                 .flat_map(|(kind, map)| map.iter().map(move |(key, value)| format!("{kind} {key} {value}")));
             maps.chain(units).collect()
         }
+        if self == other {
+            return Vec::new();
+        }
         let (mine, others) = (lines(self), lines(other));
-        let missing = others.iter().filter(|line| !mine.contains(line)).map(|line| format!("- {line}"));
-        mine.iter().filter(|line| !others.contains(line)).map(|line| format!("+ {line}")).chain(missing).collect()
+        let missing = others.difference(&mine).map(|line| format!("- {line}"));
+        mine.difference(&others).map(|line| format!("+ {line}")).chain(missing).collect()
     }
 
     /// What is true of every cluster: one set of authorities everywhere, keys for root alone, images pinned.

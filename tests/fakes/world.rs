@@ -158,8 +158,14 @@ impl World {
 }
 
 impl State {
-    fn masters(&self) -> impl Iterator<Item = &Machine> {
+    pub fn masters(&self) -> impl Iterator<Item = &Machine> {
         self.machines.values().filter(|machine| machine.role == Role::Master)
+    }
+
+    /// Masters whose etcd or API server does not run.
+    pub fn masters_away(&self) -> Vec<String> {
+        let away = |machine: &&Machine| !(machine.runs("etcd") && machine.runs("kube-apiserver"));
+        self.masters().filter(away).map(|machine| machine.name.clone()).collect()
     }
 
     pub fn etcd_runs(&self, host: &str) -> bool {
