@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use barque::agent::Look;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::fakes::image;
-use super::fakes::world::World;
+use super::fakes::world::{World, copy};
 
 pub const VERSION: &str = "v1.37.2";
 
@@ -49,6 +49,8 @@ pub struct Office {
     pub folder: TempDir,
     pub scope: Scope,
     store: Arc<Store>,
+    /// Of the objects that barque makes; rendering them takes its time.
+    kinds: OnceLock<Vec<(String, String)>>,
 }
 
 impl Office {
@@ -65,7 +67,8 @@ impl Office {
         store.ensure(SystemTime::now()).unwrap();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
         let inventory = inventory::parse("inventory.yaml", INVENTORY).unwrap();
-        Office { inventory, vault: Arc::new(vault), folder, scope: Scope::default(), store: Arc::new(store) }
+        let (vault, store, kinds) = (Arc::new(vault), Arc::new(store), OnceLock::new());
+        Office { inventory, vault, folder, scope: Scope::default(), store, kinds }
     }
 
     /// The same cluster's keys, with the payload of another version, to change versions.
@@ -77,7 +80,21 @@ impl Office {
         let store = self.store.clone();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
         let scope = Scope { versions, ..Scope::default() };
-        Office { inventory: self.inventory.clone(), vault: Arc::new(vault), folder, scope, store }
+        let (inventory, vault, kinds) = (self.inventory.clone(), Arc::new(vault), OnceLock::new());
+        Office { inventory, vault, folder, scope, store, kinds }
+    }
+
+    /// The same keys in a folder of their own, so that others may work at the same time.
+    pub fn beside(&self) -> Office {
+        let folder = scratch();
+        copy(&self.folder.path().join("payload"), &folder.path().join("payload"));
+        copy(self.store.folder(), &folder.path().join("cluster"));
+        let store = Store::open(&folder.path().join("cluster")).unwrap();
+        let source = Source::Image(folder.path().join("payload"));
+        let vault = Vault::open(&store, source.open(None).unwrap()).unwrap();
+        let (inventory, scope) = (self.inventory.clone(), self.scope.clone());
+        let (vault, store, kinds) = (Arc::new(vault), Arc::new(store), OnceLock::new());
+        Office { inventory, vault, folder, scope, store, kinds }
     }
 
     /// Bare machines for the inventory, and the folder that they are in.
@@ -115,10 +132,11 @@ impl Office {
         let (modules, sysctls) = component::looked_for();
         let units = ["containerd.service", "kubelet.service"].map(str::to_string).to_vec();
         let masters: Vec<String> = self.inventory.masters().map(|host| host.name.clone()).collect();
-        let nothing = Observed::default();
-        let parts = self.with_input(&nothing, component::cluster_parts).unwrap();
-        let kinds = component::managed_kinds(&parts.objects);
-        fleet.observe(&Look { modules, sysctls, units }, &masters, &kinds).await
+        let kinds = self.kinds.get_or_init(|| {
+            let parts = self.with_input(&Observed::default(), component::cluster_parts).unwrap();
+            component::managed_kinds(&parts.objects)
+        });
+        fleet.observe(&Look { modules, sysctls, units }, &masters, kinds).await
     }
 
     pub fn plan(&self, observed: &Observed) -> Result<Plan, Vec<Problem>> {

@@ -14,6 +14,7 @@ use barque::inventory::{Inventory, Role};
 use barque::pki::table::service_ip;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::access::Doors;
 use super::machine::Machine;
@@ -42,6 +43,8 @@ pub struct State {
     pub leader: Option<String>,
     /// Moves of leadership that were asked for.
     pub moves: usize,
+    /// When `settle` had its last effect.
+    settled: Option<Instant>,
     services: ipnet::IpNet,
     domain: String,
     /// How often leases were looked at: whoever holds one renews it in between.
@@ -52,7 +55,7 @@ pub struct State {
 const COMMITTED: u64 = 1000;
 
 /// How soon a kubelet sees a new manifest.
-const KUBELET: Duration = Duration::from_millis(50);
+const KUBELET: Duration = Duration::from_millis(200);
 
 impl World {
     /// A bare machine for each host of the inventory, each in a folder of its own below `folder`.
@@ -69,6 +72,7 @@ impl World {
             metrics: BTreeMap::new(),
             leader: None,
             moves: 0,
+            settled: None,
             services: inventory.network.services,
             domain: inventory.network.domain.clone(),
             renewals: 0,
@@ -104,9 +108,12 @@ impl World {
         self.look(|state| act(state.machines.get_mut(host).unwrap()))
     }
 
-    /// Lets everything happen that follows from what there is, unless the world is slow.
+    /// Lets everything happen that follows from what there is, unless the world is slow. Where time is virtual, once for
+    /// each moment: what follows takes time.
     pub fn settle(&self) {
-        if !self.look(|state| state.is_slow) {
+        let now = Some(Instant::now());
+        let is_over = |state: &mut State| state.is_slow || std::mem::replace(&mut state.settled, now) == now;
+        if !self.look(is_over) {
             self.follow();
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use barque::agent::Holder;
 use barque::event::{Event, Sink};
-use barque::plan::{Plan, Problem, explain};
+use barque::plan::{Problem, explain};
 use tokio::runtime::{Builder, Runtime};
 
 use super::fakes::world::World;
@@ -106,15 +106,6 @@ async fn run(office: &Office, network: Arc<Network>, switch: Arc<Switch>) -> End
 
 fn texts(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
-}
-
-/// What would be run on a world as it is.
-pub fn planned(office: &Office, world: &World) -> Result<Plan, String> {
-    runtime().block_on(async {
-        let mut fleet = office.fleet(super::operator::pipes(world), &super::operator::Tap::new());
-        let observed = office.observe(&mut fleet).await;
-        office.plan(&observed).map_err(|problems| texts(&problems))
-    })
 }
 
 /// The switch first, then who wants to read: with BARQUE_TELL=1 events go to standard error.
