@@ -371,7 +371,7 @@ fn node_key(host: &str) -> ObjectKey {
 }
 
 /// Files, links and folders with their permission bits; sockets are no files.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs_err::create_dir(to).unwrap();
     for entry in fs_err::read_dir(from).unwrap() {
         let entry = entry.unwrap();

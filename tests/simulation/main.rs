@@ -27,19 +27,24 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Tries all numbers below `count` on all processors; answers what failed.
-fn crowd(count: usize, trial: impl Fn(usize) -> Result<(), String> + Sync) -> BTreeMap<usize, String> {
+/// Tries all numbers below `count` on all processors, each with something of its own; answers what failed.
+fn crowd<T>(
+    count: usize,
+    own: impl Fn() -> T + Sync,
+    trial: impl Fn(&T, usize) -> Result<(), String> + Sync,
+) -> BTreeMap<usize, String> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let own = own();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= count {
                         break;
                     }
-                    if let Err(text) = trial(number) {
+                    if let Err(text) = trial(&own, number) {
                         failures.lock().unwrap().insert(number, text);
                     }
                 }

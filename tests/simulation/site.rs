@@ -1,8 +1,6 @@
 //! Clusters to begin with: bare, installed, upgraded. Each is made once, and every trial gets a copy. Keys are the same for
 //! all copies, as they are for all runs of one operator.
 
-use std::sync::{Arc, LazyLock};
-
 use barque::inventory;
 use barque::plan::Versions;
 use tempfile::TempDir;
@@ -56,12 +54,32 @@ impl Place {
     }
 }
 
-/// One cluster, with what it looks like before and after each verb.
-pub struct Site {
-    pub name: &'static str,
+/// What an operator works with: one folder of keys for each version of barque, which are the same keys.
+pub struct Desk {
     old: Office,
     forward: Office,
     back: Office,
+}
+
+impl Desk {
+    pub fn office(&self, verb: Verb) -> &Office {
+        match verb {
+            Verb::Install => &self.old,
+            Verb::Upgrade => &self.forward,
+            Verb::Rollback => &self.back,
+        }
+    }
+
+    /// Only one operator works at a desk.
+    pub fn beside(&self) -> Desk {
+        Desk { old: self.old.beside(), forward: self.forward.beside(), back: self.back.beside() }
+    }
+}
+
+/// One cluster, with what it looks like before and after each verb.
+pub struct Site {
+    pub shape: Shape,
+    desk: Desk,
     bare: Place,
     installed: Place,
     upgraded: Place,
@@ -74,10 +92,14 @@ const MASTERS: &str = "masters: {m1: 10.0.0.11, m2: 10.0.0.12, m3: 10.0.0.13}";
 const MASTER: &str = "masters: {m1: 10.0.0.11}";
 const WORKER: &str = "workers:\n  w1: {address: 10.0.0.21, zone: z1, labels: {disk: ssd}, taints: [\"gpu=true:NoSchedule\"]}\n";
 
-/// Three masters and a worker: as much as there is of anything.
-pub static WHOLE: LazyLock<Site> = LazyLock::new(|| Site::new("3 masters and a worker", MASTERS, WORKER));
-pub static HIGH: LazyLock<Site> = LazyLock::new(|| Site::new("3 masters", MASTERS, ""));
-pub static SMALL: LazyLock<Site> = LazyLock::new(|| Site::new("a master and a worker", MASTER, WORKER));
+/// Which hosts there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As much as there is of anything: three masters and a worker.
+    Whole,
+    Masters,
+    Small,
+}
 
 /// Files of somebody else, in the folders that barque writes to.
 const FOREIGN: [&str; 5] = [
@@ -89,7 +111,12 @@ const FOREIGN: [&str; 5] = [
 ];
 
 impl Site {
-    fn new(name: &'static str, masters: &str, workers: &str) -> Site {
+    pub fn new(shape: Shape) -> Site {
+        let (masters, workers) = match shape {
+            Shape::Whole => (MASTERS, WORKER),
+            Shape::Masters => (MASTERS, ""),
+            Shape::Small => (MASTER, WORKER),
+        };
         let text = format!("cluster: fakes\n{masters}\n{workers}");
         let mut old = Office::of_version(OLD, 0);
         old.inventory = inventory::parse("inventory.yaml", &text).unwrap();
@@ -109,7 +136,7 @@ impl Site {
         let next = |place: &Place, office: &Office| {
             let next = place.copied();
             let life = Life::of(office, &next.world, Weather::calm(), Kill::Never, false);
-            assert!(matches!(life.end, End::Success), "{name}: {:?}", life.end);
+            assert!(matches!(life.end, End::Success), "{shape:?}: {:?}", life.end);
             let print = Print::of(&next.world);
             print.holds(office);
             (next, print)
@@ -117,15 +144,12 @@ impl Site {
         let (installed, after_install) = next(&bare, &old);
         let (upgraded, after_upgrade) = next(&installed, &forward);
         let (_, after_rollback) = next(&upgraded, &back);
-        Site { name, old, forward, back, bare, installed, upgraded, after_install, after_upgrade, after_rollback }
+        let desk = Desk { old, forward, back };
+        Site { shape, desk, bare, installed, upgraded, after_install, after_upgrade, after_rollback }
     }
 
-    pub fn office(&self, verb: Verb) -> &Office {
-        match verb {
-            Verb::Install => &self.old,
-            Verb::Upgrade => &self.forward,
-            Verb::Rollback => &self.back,
-        }
+    pub fn desk(&self) -> Desk {
+        self.desk.beside()
     }
 
     /// A cluster to which the verb has not happened yet.
@@ -157,9 +181,9 @@ impl Site {
 
     /// Every master has our authorities or none.
     pub fn authorities(&self, world: &World) -> Vec<String> {
-        let public = self.old.vault.public();
+        let public = self.desk.old.vault.public();
         let mut wrong = Vec::new();
-        for host in self.old.inventory.hosts.keys() {
+        for host in self.desk.old.inventory.hosts.keys() {
             for file in ["ca.crt", "etcd/ca.crt", "front-proxy-ca.crt"] {
                 let found = world.with(host, |machine| machine.text(&format!("/etc/kubernetes/pki/{file}")));
                 let ours = public.get(&format!("pki/{file}"));
@@ -171,9 +195,3 @@ impl Site {
         wrong
     }
 }
-
-/// Offices of one site serve all threads.
-const _: fn() = || {
-    fn shared<T: Sync>() {}
-    shared::<Arc<Site>>();
-};
