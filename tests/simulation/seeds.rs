@@ -83,7 +83,16 @@ impl Story {
         }
         breaks(None);
         let last = if self.turns { self.verb.back() } else { self.verb };
-        let life = Life::of(desk.office(last), world, Weather::calm(), Kill::Never, armed);
+        let mut life = Life::of(desk.office(last), world, Weather::calm(), Kill::Never, armed);
+        if let End::Refused(advice) = &life.end
+            && advice.contains("barque apply")
+        {
+            // A lone master that is away by our act: nobody else has an API server. The advice must help.
+            told.push(format!("{:?}", life.end));
+            let mend = Life::of(desk.office(Verb::Install), world, Weather::calm(), Kill::Never, armed);
+            told.push(format!("apply: {:?}", mend.end));
+            life = Life::of(desk.office(last), world, Weather::calm(), Kill::Never, armed);
+        }
         wrong.extend(life.wrong);
         wrong.extend(site.authorities(world));
         match life.end {
