@@ -173,6 +173,9 @@ fn image_of(archive: &[u8]) -> anyhow::Result<(String, String)> {
 fn modprobe(machine: &mut Machine, arguments: &[&str]) -> anyhow::Result<String> {
     let ["--", name] = arguments else { anyhow::bail!("modprobe does not know {arguments:?}") };
     let loaded = machine.text("/proc/modules").unwrap_or_default();
+    if loaded.lines().any(|line| line.split(' ').next() == Some(name)) {
+        return Ok(String::new());
+    }
     fs_err::write(machine.path("/proc/modules"), format!("{loaded}{name} 1 0 - Live 0x0\n"))?;
     let sysctl = match *name {
         "br_netfilter" => Some(("net/bridge", "bridge-nf-call-iptables", "1")),

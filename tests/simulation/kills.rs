@@ -1,23 +1,26 @@
 //! The operator is killed before, in the middle of and after every step of every verb; the next run ends in the same state.
 
+use std::collections::BTreeSet;
+
 use super::crowd;
 use super::life::{End, Life};
 use super::network::Weather;
 use super::site::{Desk, Shape, Site, Verb};
 use super::switch::Kill;
 
-/// A step's middles: after so many parts of its turns.
-const PARTS: u64 = 4;
+/// Into so many parts a step is cut: at each cut the operator is killed. BARQUE_PARTS makes it more.
+const PARTS: u64 = 2;
 
 /// Where to kill: before, at some places within, and after each task of the verb's plan.
 fn moments(site: &Site, verb: Verb) -> Vec<Kill> {
     let (place, desk) = (site.before(verb), site.desk());
     let life = Life::of(desk.office(verb), &place.world, Weather::calm(), Kill::Never, verb != Verb::Install);
     assert!(matches!(life.end, End::Success), "{:?}", life.end);
+    let parts = std::env::var("BARQUE_PARTS").ok().and_then(|text| text.parse().ok()).unwrap_or(PARTS);
     let mut moments = Vec::new();
     for (task, turns) in life.switch.spans() {
         moments.push(Kill::Before(task));
-        let middles: std::collections::BTreeSet<u64> = (1..PARTS).map(|part| (turns * part / PARTS).max(1)).collect();
+        let middles: BTreeSet<u64> = (1..parts).map(|part| (turns * part / parts).max(1)).collect();
         moments.extend(middles.into_iter().map(|turns| Kill::Within(task, turns)));
         moments.push(Kill::After(task));
     }

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use super::chance::Chance;
 use super::crowd;
+use super::fakes::machine::Fault;
+use super::fakes::world::World;
 use super::life::{End, Life};
 use super::network::Weather;
-use super::site::{Desk, Place, Shape, Site, Verb};
+use super::site::{Desk, NEW, Place, Shape, Site, Verb};
 use super::switch::Kill;
 
 /// Seeds that failed once, each with what it found.
@@ -23,86 +25,137 @@ struct Story {
     verb: Verb,
     /// The last life goes back where the first came from.
     turns: bool,
-    /// On this master nothing of the new version ever starts, until the last life.
-    broken: Option<String>,
-    lives: Vec<(Chance, u64, Kill)>,
+    /// What one host does wrong until the last life.
+    ill: Option<(String, Illness)>,
+    lives: Vec<Act>,
 }
+
+/// One life that may go wrong.
+struct Act {
+    weather: Chance,
+    /// How many of a hundred connections have trouble.
+    percent: u64,
+    /// It is killed after so many thousandths of what agents do in a life without trouble.
+    killed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Illness {
+    /// Nothing of the new version ever starts.
+    Broken,
+    /// No static pod starts or goes on.
+    Stuck,
+    /// A program always fails.
+    Fails(&'static str),
+}
+
+/// The beginnings of command lines.
+const PROGRAMS: [&str; 6] = [
+    "systemctl restart kubelet",
+    "systemctl start kubelet",
+    "systemctl restart containerd",
+    "systemctl daemon-reload",
+    "ctr --address /run/containerd/containerd.sock --namespace k8s.io images import",
+    "modprobe",
+];
 
 impl Story {
     fn of(seed: u64) -> Story {
         let mut chance = Chance::of(seed);
-        let shape = match chance.below(10) {
-            0..=4 => Shape::Small,
-            5..=7 => Shape::Masters,
-            _ => Shape::Whole,
+        let (shape, hosts): (Shape, &[&str]) = match chance.below(10) {
+            0..=4 => (Shape::Small, &["m1", "w1"]),
+            5..=7 => (Shape::Masters, &["m1", "m2", "m3"]),
+            _ => (Shape::Whole, &["m1", "m2", "m3", "w1"]),
         };
         let verb = chance.one_of(&[Verb::Install, Verb::Upgrade, Verb::Upgrade, Verb::Rollback]);
         let turns = verb != Verb::Install && chance.percent(25);
-        let broken = (verb == Verb::Upgrade && chance.percent(10)).then(|| {
-            let masters: &[&str] = if shape == Shape::Small { &["m1"] } else { &["m1", "m2", "m3"] };
-            chance.one_of(masters).to_string()
+        let ill = chance.percent(20).then(|| {
+            let illness = match chance.below(4) {
+                0 | 1 => Illness::Fails(chance.one_of(&PROGRAMS)),
+                2 => Illness::Stuck,
+                _ => Illness::Broken,
+            };
+            (chance.one_of(hosts).to_string(), illness)
         });
-        let count = 1 + chance.below(10) / 7;
+        let count = chance.one_of(&[1, 1, 2, 3]);
         let lives = (0..count).map(|_| {
             let percent = chance.one_of(&[0, 40, 80, 100]);
-            let kill = if percent == 0 || chance.percent(50) { Kill::Turn(1 + chance.below(1200)) } else { Kill::Never };
-            (chance.branch(), percent, kill)
+            let killed = (percent == 0 || chance.percent(60)).then(|| chance.below(1200));
+            Act { weather: chance.branch(), percent, killed }
         });
-        Story { shape, verb, turns, broken, lives: lives.collect() }
+        Story { shape, verb, turns, ill, lives: lives.collect() }
     }
 
     fn tell(&self) -> String {
-        let lives: Vec<String> = self.lives.iter().map(|(_, percent, kill)| format!("{percent}% {kill:?}")).collect();
-        let broken = self.broken.as_ref().map_or(String::new(), |host| format!(", broken on {host}"));
+        let lives = self.lives.iter().map(|act| {
+            let killed = act.killed.map_or(String::new(), |moment| format!(", killed at {moment}/1000"));
+            format!("trouble on {}%{killed}", act.percent)
+        });
+        let ill = self.ill.as_ref().map_or(String::new(), |(host, illness)| format!(", {host} is {illness:?}"));
         let turns = if self.turns { ", then back" } else { "" };
-        format!("{:?} of {:?}{turns}{broken}; {}", self.verb, self.shape, lives.join(", "))
+        let lives: Vec<String> = lives.collect();
+        format!("{:?} of {:?}{turns}{ill}; lives: {}", self.verb, self.shape, lives.join("; "))
     }
 
-    fn live(&self, site: &Site, desk: &Desk) -> Result<(), String> {
+    fn fall_ill(&self, world: &World) {
+        let Some((host, illness)) = &self.ill else { return };
+        world.with(host, |machine| match illness {
+            Illness::Broken => machine.broken_image = Some(format!("barque:{NEW}")),
+            Illness::Stuck => machine.is_stuck = true,
+            Illness::Fails(command) => {
+                machine.fault = Some(Fault { command: command.to_string(), says: "it is ill".to_string() });
+            }
+        });
+    }
+
+    fn recover(&self, world: &World) {
+        let Some((host, _)) = &self.ill else { return };
+        world.with(host, |machine| {
+            (machine.broken_image, machine.is_stuck, machine.fault) = (None, false, None);
+        });
+    }
+
+    /// Plays it; answers how its lives ended.
+    fn play(&self, site: &Site, desk: &Desk) -> Result<Vec<String>, String> {
         let place: Place = site.before(self.verb);
         let world = &place.world;
         let armed = self.verb != Verb::Install;
-        let mut wrong = Vec::new();
-        let breaks = |image: Option<String>| {
-            if let Some(host) = &self.broken {
-                world.with(host, |machine| machine.broken_image = image);
-            }
-        };
-        breaks(Some(format!("barque:{}", Verb::Upgrade.version())));
-        let mut told = Vec::new();
-        for (chance, percent, kill) in &self.lives {
-            let weather = Weather::of(chance.clone(), *percent);
-            let life = Life::of(desk.office(self.verb), world, weather, *kill, armed);
+        let (mut wrong, mut told) = (Vec::new(), Vec::new());
+        let mut live = |verb: Verb, weather: Weather, kill: Kill| {
+            let life = Life::of(desk.office(verb), world, weather, kill, armed);
             wrong.extend(life.wrong);
             wrong.extend(site.authorities(world));
-            if matches!(life.end, End::Success) {
-                let differs = site.differences(world, self.verb).into_iter();
-                wrong.extend(differs.map(|line| format!("success, but {line}")));
+            told.push(format!("{verb:?}: {:?}", life.end));
+            life.end
+        };
+        self.fall_ill(world);
+        let mut lies = Vec::new();
+        for act in &self.lives {
+            let moment = act.killed.map(|permille| 1 + site.turns(self.verb) * permille / 1000);
+            let weather = Weather::of(act.weather.clone(), act.percent);
+            if let End::Success = live(self.verb, weather, moment.map_or(Kill::Never, Kill::Turn)) {
+                lies.extend(site.differences(world, self.verb).into_iter().map(|line| format!("success, but {line}")));
             }
-            told.push(format!("{:?}", life.end));
         }
-        breaks(None);
+        self.recover(world);
         let last = if self.turns { self.verb.back() } else { self.verb };
-        let mut life = Life::of(desk.office(last), world, Weather::calm(), Kill::Never, armed);
-        if let End::Refused(advice) = &life.end
+        let mut end = live(last, Weather::calm(), Kill::Never);
+        if let End::Refused(advice) = &end
             && advice.contains("barque apply")
         {
             // A lone master that is away by our act: nobody else has an API server. The advice must help.
-            told.push(format!("{:?}", life.end));
-            let mend = Life::of(desk.office(Verb::Install), world, Weather::calm(), Kill::Never, armed);
-            told.push(format!("apply: {:?}", mend.end));
-            life = Life::of(desk.office(last), world, Weather::calm(), Kill::Never, armed);
+            live(Verb::Install, Weather::calm(), Kill::Never);
+            end = live(last, Weather::calm(), Kill::Never);
         }
-        wrong.extend(life.wrong);
-        wrong.extend(site.authorities(world));
-        match life.end {
+        wrong.extend(lies);
+        match end {
             End::Success if self.turns => wrong.extend(site.differences_but_payload(world, last)),
             End::Success => wrong.extend(site.differences(world, last)),
-            end => wrong.push(format!("the last life: {end:?}")),
+            _ => wrong.push("it never became what it should be".to_string()),
         }
         match wrong.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{}\nlives ended: {}\n{}", self.tell(), told.join("; "), wrong.join("\n"))),
+            true => Ok(told),
+            false => Err(format!("{}\n  {}\n  {}", self.tell(), told.join("\n  "), wrong.join("\n  "))),
         }
     }
 }
@@ -111,10 +164,10 @@ impl Story {
 struct Stage<'s>(Vec<(&'s Site, Desk)>);
 
 impl Stage<'_> {
-    fn try_seed(&self, seed: u64) -> Result<(), String> {
+    fn try_seed(&self, seed: u64) -> Result<Vec<String>, String> {
         let story = Story::of(seed);
         let (site, desk) = self.0.iter().find(|(site, _)| site.shape == story.shape).unwrap();
-        let answer = catch_unwind(AssertUnwindSafe(|| story.live(site, desk)));
+        let answer = catch_unwind(AssertUnwindSafe(|| story.play(site, desk)));
         let answer = answer.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             Err(text.or(panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default())
@@ -146,7 +199,11 @@ fn seeds() {
     let sites = [Shape::Whole, Shape::Masters, Shape::Small].map(Site::new);
     let begun = Instant::now();
     let stage = || Stage(sites.iter().map(|site| (site, site.desk())).collect());
-    let failures = crowd(seeds.len(), stage, |stage, at| stage.try_seed(seeds[at]));
+    let failures = crowd(seeds.len(), stage, |stage, at| stage.try_seed(seeds[at]).map(|told| {
+        if seeds.len() == 1 {
+            super::tell(&told.join("\n"));
+        }
+    }));
     let seconds = begun.elapsed().as_secs();
     let failed: Vec<u64> = failures.keys().map(|at| seeds[*at]).collect();
     super::tell(&format!("{} seeds, of which {first} failed once, in {seconds} s; failed: {failed:?}", seeds.len()));

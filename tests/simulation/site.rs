@@ -32,13 +32,6 @@ impl Verb {
             Verb::Rollback => Verb::Upgrade,
         }
     }
-
-    pub fn version(self) -> &'static str {
-        match self {
-            Verb::Install | Verb::Rollback => OLD,
-            Verb::Upgrade => NEW,
-        }
-    }
 }
 
 /// A world and the folder that it is in.
@@ -83,6 +76,8 @@ pub struct Site {
     bare: Place,
     installed: Place,
     upgraded: Place,
+    /// How many turns agents take for each verb where nothing goes wrong.
+    turns: [u64; 3],
     after_install: Print,
     after_upgrade: Print,
     after_rollback: Print,
@@ -139,13 +134,19 @@ impl Site {
             assert!(matches!(life.end, End::Success), "{shape:?}: {:?}", life.end);
             let print = Print::of(&next.world);
             print.holds(office);
-            (next, print)
+            (next, print, life.switch.turns())
         };
-        let (installed, after_install) = next(&bare, &old);
-        let (upgraded, after_upgrade) = next(&installed, &forward);
-        let (_, after_rollback) = next(&upgraded, &back);
+        let (installed, after_install, install) = next(&bare, &old);
+        let (upgraded, after_upgrade, upgrade) = next(&installed, &forward);
+        let (_, after_rollback, rollback) = next(&upgraded, &back);
+        let turns = [install, upgrade, rollback];
         let desk = Desk { old, forward, back };
-        Site { shape, desk, bare, installed, upgraded, after_install, after_upgrade, after_rollback }
+        Site { shape, desk, turns, bare, installed, upgraded, after_install, after_upgrade, after_rollback }
+    }
+
+    /// How many turns agents take for a verb where nothing goes wrong.
+    pub fn turns(&self, verb: Verb) -> u64 {
+        self.turns[verb as usize]
     }
 
     pub fn desk(&self) -> Desk {

@@ -64,6 +64,11 @@ impl Switch {
         self.counts(|counts| counts.dead)
     }
 
+    /// Turns of all agents.
+    pub fn turns(&self) -> u64 {
+        self.counts(|counts| counts.turns)
+    }
+
     /// How many turns of its host's agents each task took.
     pub fn spans(&self) -> BTreeMap<usize, u64> {
         self.counts(|counts| counts.spans.iter().map(|(task, (from, to))| (*task, to - from)).collect())
