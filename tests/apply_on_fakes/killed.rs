@@ -1,7 +1,6 @@
-//! An operator who is killed or interrupted at any moment, and starts again.
+//! An operator who is killed again and again, or interrupted, and starts again. tests/simulation kills at every step.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barque::engine::Report;
 use barque::plan::explain;
@@ -9,9 +8,6 @@ use barque::plan::explain;
 use super::fakes::world::World;
 use super::operator::{Office, Tap, pipes};
 use super::print::Print;
-
-/// Every so many events a trial kills there. A prime, so that over the hosts' lanes all kinds of moments are met.
-const STRIDE: usize = 11;
 
 /// One life: everything in it, agents included, ends at once with the future, wherever it is.
 fn live<T>(life: impl Future<Output = T>) -> T {
@@ -22,55 +18,6 @@ fn live<T>(life: impl Future<Output = T>) -> T {
 
 fn finish(office: &Office, world: &World) -> Report {
     live(office.apply(world, &Tap::new()))
-}
-
-fn check(office: &Office, world: &World, reference: &Print, when: &str) {
-    let plan = live(office.planned(world));
-    assert!(plan.is_empty(), "{when}: {}", explain(&plan, true));
-    let print = Print::of(world);
-    print.holds(office);
-    let differences = print.differences(reference);
-    assert!(differences.is_empty(), "{when}: another state than without a kill:\n{}", differences.join("\n"));
-}
-
-#[test]
-fn killed_after_any_event_the_next_run_ends_in_the_same_state() {
-    let office = Office::new(0);
-    let (world, _folder) = office.world();
-    let tap = Tap::new();
-    let report = live(office.apply(&world, &tap));
-    assert!(report.failures.is_empty(), "{report:#?}");
-    let reference = Print::of(&world);
-    let events = tap.events().len();
-    assert!(events > 100, "only {events} events");
-    let next = AtomicUsize::new(1);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let moment = next.fetch_add(STRIDE, Ordering::Relaxed);
-                    if moment >= events {
-                        break;
-                    }
-                    kill_at(&office, moment, &reference);
-                }
-            });
-        }
-    });
-}
-
-fn kill_at(office: &Office, moment: usize, reference: &Print) {
-    let (world, _folder) = office.world();
-    let tap = Tap::new();
-    live(async {
-        tokio::select! {
-            () = tap.reached(moment) => {}
-            _ = office.apply(&world, &tap) => {}
-        }
-    });
-    let report = finish(office, &world);
-    assert!(report.failures.is_empty(), "killed after {moment} events: {report:#?}");
-    check(office, &world, reference, &format!("killed after {moment} events"));
 }
 
 #[test]

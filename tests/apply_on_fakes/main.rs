@@ -3,12 +3,14 @@
 
 mod drain;
 mod etcd;
+#[allow(dead_code, reason = "tests/simulation uses the rest")]
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod faults;
 mod forecast;
 mod killed;
 mod locks;
+#[allow(dead_code, reason = "tests/simulation uses the rest")]
 mod operator;
 mod print;
 mod rollout;

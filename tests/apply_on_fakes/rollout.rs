@@ -44,7 +44,7 @@ fn versions(world: &World) -> Vec<String> {
     ["m1", "m2", "m3", "w1", "w2"].map(|host| world.with(host, |machine| machine.version())).to_vec()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pods_leave_a_node_before_it_changes_and_no_cordon_stays() {
     let (_old, world, _folder, new) = harbour().await;
     let tap = Tap::new();
@@ -63,7 +63,7 @@ async fn pods_leave_a_node_before_it_changes_and_no_cordon_stays() {
     assert_eq!(world.look(|state| state.moves), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_node_that_goes_back_takes_pods_again() {
     let (_old, world, _folder, new) = harbour().await;
     let says = "Job for kubelet.service failed".to_string();
@@ -82,7 +82,7 @@ async fn a_node_that_goes_back_takes_pods_again() {
     assert_eq!(versions(&world), [VERSION; 5]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_stopped_in_a_drain_is_taken_up_where_it_was() {
     let (old, world, _folder, new) = harbour().await;
     // Never more than none may go.
@@ -110,7 +110,7 @@ async fn a_run_that_is_stopped_in_a_drain_is_taken_up_where_it_was() {
     assert_eq!(versions(&world), [VERSION; 5]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pause_ends_the_turn_that_has_begun_and_starts_no_other() {
     let (_old, world, _folder, new) = harbour().await;
     let tap = Tap::new();
@@ -129,7 +129,7 @@ async fn a_pause_ends_the_turn_that_has_begun_and_starts_no_other() {
     assert_eq!(versions(&world), [VERSION; 5]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stages_end_the_plan_and_the_next_one_begins_there() {
     let (_old, world, _folder, mut new) = harbour().await;
     let mut reached = Vec::new();
@@ -155,7 +155,7 @@ async fn stages_end_the_plan_and_the_next_one_begins_there() {
     assert!(new.planned(&world).await.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_container_that_starts_again_ends_the_soak() {
     let (_old, world, _folder, mut new) = harbour().await;
     new.scope.rollout = Rollout { soak_seconds: 3600, ..Rollout::default() };

@@ -1,4 +1,4 @@
-//! A cluster that serves goes to another version and back, one master at a time, also where it is killed at any moment.
+//! A cluster that serves goes to another version and back, one master at a time. tests/simulation kills at every step.
 
 use barque::event::{Event, Phase};
 use barque::plan::{Plan, Versions, explain};
@@ -10,8 +10,6 @@ use super::operator::{Office, Tap, VERSION};
 
 /// What it comes from.
 const OLD: &str = "v1.36.4";
-/// Every so many events a trial kills there; a prime.
-const STRIDE: usize = 29;
 
 fn live<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -118,41 +116,6 @@ fn never_two_at_once(tap: &Tap) {
         }
         assert!(running <= 1);
     }
-}
-
-#[test]
-fn killed_after_any_event_an_upgrade_ends_at_the_new_version() {
-    let (old, world, _folder) = installed();
-    let new = old.to_version(VERSION, Versions::Forward);
-    let tap = Tap::new();
-    assert!(live(new.apply(&world, &tap)).failures.is_empty());
-    let events = tap.events().len();
-    assert!(events > 60, "only {events} events");
-    let mut trials = 0;
-    for moment in (1..events).step_by(STRIDE) {
-        let (old, world, _folder) = installed();
-        let new = old.to_version(VERSION, Versions::Forward);
-        let tap = Tap::new();
-        live(async {
-            tokio::select! {
-                () = tap.reached(moment) => {}
-                _ = new.apply(&world, &tap) => {}
-            }
-        });
-        // Every other trial goes on, the others go back.
-        let (end, version) = match trials % 2 {
-            0 => (new, VERSION),
-            _ => (old.to_version(OLD, Versions::Back), OLD),
-        };
-        let when = format!("killed after {moment} events, then to {version}");
-        let report = live(end.apply(&world, &Tap::new()));
-        assert!(report.failures.is_empty(), "{when}: {report:#?}");
-        check_version(&world, version, &when);
-        let after = planned(&end, &world);
-        assert!(after.is_empty(), "{when}: {}", explain(&after, true));
-        trials += 1;
-    }
-    println!("{trials} upgrades killed");
 }
 
 #[test]

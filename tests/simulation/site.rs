@@ -55,6 +55,11 @@ pub struct Desk {
 }
 
 impl Desk {
+    fn of(old: Office) -> Desk {
+        let (forward, back) = (old.to_version(NEW, Versions::Forward), old.to_version(OLD, Versions::Back));
+        Desk { old, forward, back }
+    }
+
     pub fn office(&self, verb: Verb) -> &Office {
         match verb {
             Verb::Install => &self.old,
@@ -65,7 +70,7 @@ impl Desk {
 
     /// Only one operator works at a desk.
     pub fn beside(&self) -> Desk {
-        Desk { old: self.old.beside(), forward: self.forward.beside(), back: self.back.beside() }
+        Desk::of(self.old.beside())
     }
 }
 
@@ -115,10 +120,9 @@ impl Site {
         let text = format!("cluster: fakes\n{masters}\n{workers}");
         let mut old = Office::of_version(OLD, 0);
         old.inventory = inventory::parse("inventory.yaml", &text).unwrap();
-        let forward = old.to_version(NEW, Versions::Forward);
-        let back = old.to_version(OLD, Versions::Back);
-        let (world, folder) = old.world();
-        for host in old.inventory.hosts.keys() {
+        let desk = Desk::of(old);
+        let (world, folder) = desk.old.world();
+        for host in desk.old.inventory.hosts.keys() {
             world.with(host, |machine| {
                 for path in FOREIGN {
                     let path = machine.path(path);
@@ -136,11 +140,10 @@ impl Site {
             print.holds(office);
             (next, print, life.switch.turns())
         };
-        let (installed, after_install, install) = next(&bare, &old);
-        let (upgraded, after_upgrade, upgrade) = next(&installed, &forward);
-        let (_, after_rollback, rollback) = next(&upgraded, &back);
+        let (installed, after_install, install) = next(&bare, &desk.old);
+        let (upgraded, after_upgrade, upgrade) = next(&installed, &desk.forward);
+        let (_, after_rollback, rollback) = next(&upgraded, &desk.back);
         let turns = [install, upgrade, rollback];
-        let desk = Desk { old, forward, back };
         Site { shape, desk, turns, bare, installed, upgraded, after_install, after_upgrade, after_rollback }
     }
 
