@@ -50,7 +50,7 @@ fn blobs(release: &Release) -> impl Iterator<Item = String> {
 /// A process has one of its programs open: a pod's shim outlives the containerd that started it.
 fn runs_from(machine: &Machine<'_>, release: &Path) -> bool {
     let processes = fs_err::read_dir(machine.path("/proc")).into_iter().flatten().flatten();
-    let programs = processes.filter_map(|entry| std::fs::read_link(entry.path().join("exe")).ok());
+    let programs = processes.filter_map(|entry| fs_err::read_link(entry.path().join("exe")).ok());
     let below = |program: PathBuf| program.starts_with(release);
     programs.into_iter().any(below)
 }
