@@ -14,7 +14,7 @@ use crate::pki::{self, Authority, CertificateSpec, Issuer};
 use crate::release::{Blob, Release};
 use crate::secret::sha256_hex;
 use crate::step::{
-    AwaitApiServer, AwaitEtcd, CONTAINERD, FetchLayers, FileSpec, ImportImage, IssueCertificates, KUBELET,
+    AwaitApiServer, AwaitEtcd, CONTAINERD, CONTROL_PLANE, FetchLayers, FileSpec, ImportImage, IssueCertificates, KUBELET,
     PrepareKernel, SetSwap, StartUnit, Step, UnpackRelease, WriteFiles,
 };
 
@@ -59,7 +59,7 @@ impl Common {
 /// Adds the host's tasks, in the order in which they run. Of a host that serves only what disturbs nothing; the rest is
 /// the answer.
 pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Common) -> Option<Roll> {
-    if rolling::serves(input) {
+    if rolling::serves(input) || is_away_by_our_act(input) {
         return Some(beside(plan, input, part, common));
     }
     let first = plan.tasks.len();
@@ -99,6 +99,19 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
         plan.push(host, Phase::ControlPlane, Vec::new(), Step::AwaitApiServer(AwaitApiServer { kubeconfig }));
     }
     None
+}
+
+/// A change of this master's control plane was cut off, and no API server answers: it may be the only one. The change goes
+/// on where it was, and its record ends with it.
+fn is_away_by_our_act(input: &HostInput<'_>) -> bool {
+    let facts = input.facts;
+    let is_active = |unit| facts.units.get(unit).is_some_and(|unit| unit.active);
+    input.is_master()
+        && input.cluster.observed.cluster.is_none()
+        && facts.turns.contains(CONTROL_PLANE)
+        && facts.current.is_some()
+        && is_active(KUBELET)
+        && is_active(CONTAINERD)
 }
 
 /// What a host that serves can be given at once: files that nothing reads before it starts again, certificates, and the

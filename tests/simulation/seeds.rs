@@ -144,8 +144,10 @@ impl Story {
             && advice.contains("barque apply")
         {
             // A lone master that is away by our act: nobody else has an API server. The advice must help.
-            live(Verb::Install, Weather::calm(), Kill::Never);
-            end = live(last, Weather::calm(), Kill::Never);
+            end = match live(Verb::Install, Weather::calm(), Kill::Never) {
+                End::Success => live(last, Weather::calm(), Kill::Never),
+                failed => failed,
+            };
         }
         wrong.extend(lies);
         match end {
