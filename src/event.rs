@@ -62,8 +62,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The run begins: how many tasks each host will do.
-    Planned { cluster: String, tasks: usize, hosts: Vec<HostTasks> },
+    /// The run begins: how many tasks each host will do, and which hosts that serve take turns.
+    Planned { cluster: String, tasks: usize, hosts: Vec<HostTasks>, turns: Vec<Turn> },
     /// Hosts are being looked at (before and after a run).
     Observing { hosts: usize },
     /// A host of which nothing was known showed its key, and that was recorded, as the operator had asked for.
@@ -91,6 +91,20 @@ pub struct HostTasks {
     pub host: String,
     /// Tasks planned there.
     pub tasks: usize,
+}
+
+/// Hosts that serve and are changed together, after those before and before those after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Turn {
+    /// The inventory's names.
+    pub hosts: Vec<String>,
+    /// A master's control plane; else nodes.
+    pub control_plane: bool,
+    /// The first task of each host.
+    pub begins: Vec<usize>,
+    /// The last task of each host.
+    pub ends: Vec<usize>,
 }
 
 /// Where events go. Progress, journal and tests implement it; a call must not block.

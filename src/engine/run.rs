@@ -47,7 +47,12 @@ pub async fn run_pausable(
         by_host.entry(&task.host).or_default().push(task.clone());
     }
     let hosts = by_host.iter().map(|(host, tasks)| HostTasks { host: host.to_string(), tasks: tasks.len() });
-    fleet.sink.emit(Event::Planned { cluster: plan.cluster.clone(), tasks: plan.tasks.len(), hosts: hosts.collect() });
+    fleet.sink.emit(Event::Planned {
+        cluster: plan.cluster.clone(),
+        tasks: plan.tasks.len(),
+        hosts: hosts.collect(),
+        turns: plan.turns(),
+    });
     let times = Arc::new(phase_times::PhaseTimes::over(fleet.sink.clone()));
     let (board, _) = watch::channel(Board { done: vec![false; plan.tasks.len()], ..Board::default() });
     let mut lanes = JoinSet::new();

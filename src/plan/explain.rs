@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::changes::{Before, Change, Contents, changes};
-use super::{Plan, Task, TaskId};
+use super::{Plan, Task};
+use crate::event::Turn;
 use crate::facts::{FieldChange, Observed};
-use crate::step::Step;
 
 /// How much of each step is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,33 +91,18 @@ fn headline(plan: &Plan, takes: Option<&str>) -> String {
     format!("cluster {}: {steps} on {hosts}, release {}{takes}\n", plan.cluster, plan.release)
 }
 
-/// Which hosts take turns, one after another, and which together: hosts below are sorted by what is done there.
+/// Which hosts take turns, and which together: hosts below are sorted by what is done there.
 fn order(plan: &Plan) -> String {
     let mut text = String::new();
-    let is_control_plane = |task: &&Task| matches!(task.step, Step::RollControlPlane(_));
-    let control_planes: Vec<&str> = plan.tasks.iter().filter(is_control_plane).map(|task| task.host.as_str()).collect();
+    let (control_planes, batches): (Vec<Turn>, Vec<Turn>) =
+        plan.turns().into_iter().partition(|turn| turn.control_plane);
     if !control_planes.is_empty() {
-        let _ = writeln!(text, "  control planes, one after another: {}", control_planes.join(", "));
-    }
-    let mut batches: Vec<(&[TaskId], Vec<&str>)> = Vec::new();
-    let mut begun = None;
-    for task in &plan.tasks {
-        // A node's turn begins with its cordon, or with the change itself.
-        let begins = match task.step {
-            Step::CordonNode(_) => true,
-            Step::RollNode(_) => begun != Some(&task.host),
-            _ => continue,
-        };
-        begun = Some(&task.host);
-        if begins {
-            match batches.last_mut() {
-                Some((after, hosts)) if *after == task.after => hosts.push(&task.host),
-                _ => batches.push((&task.after, vec![&task.host])),
-            }
-        }
+        let hosts: Vec<&str> = control_planes.iter().flat_map(|turn| &turn.hosts).map(String::as_str).collect();
+        let _ = writeln!(text, "  control planes, one after another: {}", hosts.join(", "));
     }
     if !batches.is_empty() {
-        let few = batches.iter().take(BATCHES).map(|(_, hosts)| shortened(hosts)).collect::<Vec<_>>().join("; ");
+        let names = |turn: &Turn| shortened(&turn.hosts.iter().map(String::as_str).collect::<Vec<_>>());
+        let few = batches.iter().take(BATCHES).map(names).collect::<Vec<_>>().join("; ");
         let more = match batches.len().saturating_sub(BATCHES) {
             0 => String::new(),
             more => format!("; and {more} more batches"),

@@ -14,8 +14,8 @@ use crate::pki::{self, Authority, CertificateSpec, Issuer};
 use crate::release::{Blob, Release};
 use crate::secret::sha256_hex;
 use crate::step::{
-    AwaitApiServer, AwaitEtcd, CONTAINERD, CONTROL_PLANE, FetchLayers, FileSpec, ImportImage, IssueCertificates, KUBELET,
-    PrepareKernel, SetSwap, StartUnit, Step, UnpackRelease, WriteFiles,
+    AwaitApiServer, AwaitEtcd, CONTAINERD, CONTROL_PLANE, FetchLayers, FileSpec, ImportImage, IssueCertificates,
+    KUBELET, PrepareKernel, SetSwap, StartUnit, Step, UnpackRelease, WriteFiles,
 };
 
 /// A leaf is made again when it has less than this left, so that no run leaves one that ends soon.

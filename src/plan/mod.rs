@@ -20,6 +20,7 @@ mod rollout;
 mod safety;
 mod saved;
 mod scope;
+mod sequence;
 mod skew;
 mod turns;
 
@@ -105,20 +106,6 @@ impl Plan {
                 _ => Some(task.host.as_str()),
             })
             .collect()
-    }
-
-    /// Nodes that it drains, batch after batch.
-    pub fn drains(&self) -> Vec<Vec<String>> {
-        let mut batches: Vec<(&[TaskId], Vec<String>)> = Vec::new();
-        for task in &self.tasks {
-            let Step::CordonNode(step) = &task.step else { continue };
-            // Those of a batch wait for the same tasks.
-            match batches.last_mut() {
-                Some((after, nodes)) if *after == task.after => nodes.push(step.node.clone()),
-                _ => batches.push((&task.after, vec![step.node.clone()])),
-            }
-        }
-        batches.into_iter().map(|(_, nodes)| nodes).collect()
     }
 
     /// A plan of one step.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::turns::Turns;
 use super::words::{about, amount, count, first_cause, one_line, recorded, whole_seconds};
 use crate::event::{Event, Phase};
 
@@ -22,6 +23,7 @@ pub(super) struct Board {
     phase: Option<Phase>,
     began: Duration,
     observed: Option<(usize, usize)>,
+    turns: Turns,
 }
 
 #[derive(Default)]
@@ -45,8 +47,8 @@ impl Board {
     /// Takes an event that happened at `now`. What it returns belongs above the bars: it must not disappear with them.
     pub(super) fn apply(&mut self, event: &Event, now: Duration) -> Option<String> {
         match event {
-            Event::Planned { tasks, hosts, .. } => {
-                *self = Board { tasks: *tasks, began: now, ..Board::default() };
+            Event::Planned { tasks, hosts, turns, .. } => {
+                *self = Board { tasks: *tasks, began: now, turns: Turns::of(turns), ..Board::default() };
                 for host in hosts {
                     self.host(&host.host).tasks = host.tasks;
                 }
@@ -61,6 +63,7 @@ impl Board {
             }
             Event::Started { task, host, phase, title } => {
                 self.phase = Some(*phase);
+                self.turns.started(*task);
                 let running = Running { title: one_line(title), detail: String::new(), done: 0, total: 0 };
                 self.host(host).running.insert(*task, running);
             }
@@ -73,6 +76,7 @@ impl Board {
             }
             Event::Finished { task, host, .. } => {
                 self.finished += 1;
+                self.turns.finished(*task);
                 let line = self.host(host);
                 line.reconnecting = None;
                 line.running.remove(task);
@@ -157,7 +161,8 @@ impl Board {
         }
         let phase = self.phase.map(|phase| format!("{}, ", phase.title())).unwrap_or_default();
         let left = self.left(now).map(|seconds| format!(", {} left", about(seconds))).unwrap_or_default();
-        format!("{phase}{}/{}, {}{left}", self.finished, count(self.tasks, "task"), whole_seconds(elapsed))
+        let turns = self.turns.words().map(|words| format!("; {words}")).unwrap_or_default();
+        format!("{phase}{}/{}, {}{left}{turns}", self.finished, count(self.tasks, "task"), whole_seconds(elapsed))
     }
 
     /// Seconds left, if the work so far allows a guess.

@@ -16,6 +16,7 @@ mod recorder;
 mod summary;
 mod table;
 mod tee;
+mod turns;
 mod words;
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Lines {
     /// The line for an event that happened at `now`, without its line feed.
     fn line(&mut self, event: &Event, now: Duration) -> Option<String> {
         match event {
-            Event::Planned { cluster, tasks, hosts } => {
+            Event::Planned { cluster, tasks, hosts, .. } => {
                 Some(format!("{cluster}: {} on {}", count(*tasks, "task"), count(hosts.len(), "host")))
             }
             Event::Observing { hosts } => Some(format!("looking at {}", count(*hosts, "host"))),

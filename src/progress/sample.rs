@@ -5,7 +5,12 @@ use crate::event::{Event, HostTasks, Outcome, Phase};
 pub(super) fn planned(hosts: &[(&str, usize)]) -> Event {
     let hosts: Vec<_> =
         hosts.iter().map(|(host, tasks)| HostTasks { host: (*host).to_owned(), tasks: *tasks }).collect();
-    Event::Planned { cluster: "ha".to_owned(), tasks: hosts.iter().map(|host| host.tasks).sum(), hosts }
+    Event::Planned {
+        cluster: "ha".to_owned(),
+        tasks: hosts.iter().map(|host| host.tasks).sum(),
+        hosts,
+        turns: Vec::new(),
+    }
 }
 
 pub(super) fn started(task: usize, host: &str, phase: Phase, title: &str) -> Event {

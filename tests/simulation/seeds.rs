@@ -201,11 +201,13 @@ fn seeds() {
     let sites = [Shape::Whole, Shape::Masters, Shape::Small].map(Site::new);
     let begun = Instant::now();
     let stage = || Stage(sites.iter().map(|site| (site, site.desk())).collect());
-    let failures = crowd(seeds.len(), stage, |stage, at| stage.try_seed(seeds[at]).map(|told| {
-        if seeds.len() == 1 {
-            super::tell(&told.join("\n"));
-        }
-    }));
+    let failures = crowd(seeds.len(), stage, |stage, at| {
+        stage.try_seed(seeds[at]).map(|told| {
+            if seeds.len() == 1 {
+                super::tell(&told.join("\n"));
+            }
+        })
+    });
     let seconds = begun.elapsed().as_secs();
     let failed: Vec<u64> = failures.keys().map(|at| seeds[*at]).collect();
     super::tell(&format!("{} seeds, of which {first} failed once, in {seconds} s; failed: {failed:?}", seeds.len()));

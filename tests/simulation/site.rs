@@ -90,7 +90,8 @@ pub struct Site {
 
 const MASTERS: &str = "masters: {m1: 10.0.0.11, m2: 10.0.0.12, m3: 10.0.0.13}";
 const MASTER: &str = "masters: {m1: 10.0.0.11}";
-const WORKER: &str = "workers:\n  w1: {address: 10.0.0.21, zone: z1, labels: {disk: ssd}, taints: [\"gpu=true:NoSchedule\"]}\n";
+const WORKER: &str =
+    "workers:\n  w1: {address: 10.0.0.21, zone: z1, labels: {disk: ssd}, taints: [\"gpu=true:NoSchedule\"]}\n";
 
 /// Which hosts there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
