@@ -1,7 +1,10 @@
 //! Ways to the one API server and to etcd, from one machine, with the credentials that lie there.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
@@ -27,8 +30,7 @@ pub struct Doors {
 impl Access for Doors {
     async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>> {
         let text = fs_err::read_to_string(kubeconfig)?;
-        let (server, authority, certificate) = pki::certificate_in_kubeconfig(&text).context("no kubeconfig")?;
-        Ok(Box::new(Client { world: self.world.clone(), host: self.host.clone(), server, authority, certificate }))
+        Ok(Box::new(Client { world: self.world.clone(), host: self.host.clone(), user: User::of(text)? }))
     }
 
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
@@ -139,13 +141,57 @@ fn node_key(name: &str) -> ObjectKey {
     ObjectKey::of(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}))
 }
 
+/// Who a kubeconfig is for, and where it leads.
+struct User {
+    server: String,
+    authority: String,
+    name: String,
+    is_admin: bool,
+    issuer: String,
+}
+
+thread_local! {
+    /// Kubeconfigs and authorities that were read, as reading takes longer than anything else here.
+    static USERS: RefCell<HashMap<String, Arc<User>>> = RefCell::default();
+    static AUTHORITIES: RefCell<HashMap<String, String>> = RefCell::default();
+}
+
+/// What was read before, or `read` now. Keys that are new each time must not fill the memory.
+fn known<T: Clone>(
+    kept: &RefCell<HashMap<String, T>>,
+    text: String,
+    read: impl FnOnce(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    if let Some(found) = kept.borrow().get(&text) {
+        return Ok(found.clone());
+    }
+    let found = read(&text)?;
+    let mut kept = kept.borrow_mut();
+    if kept.len() > 500 {
+        kept.clear();
+    }
+    kept.insert(text, found.clone());
+    Ok(found)
+}
+
+impl User {
+    fn of(kubeconfig: String) -> anyhow::Result<Arc<User>> {
+        USERS.with(|users| known(users, kubeconfig, User::read))
+    }
+
+    fn read(kubeconfig: &str) -> anyhow::Result<Arc<User>> {
+        let (server, authority, certificate) = pki::certificate_in_kubeconfig(kubeconfig).context("no kubeconfig")?;
+        let facts = pki::inspect(&certificate)?;
+        let is_admin = facts.organizations.iter().any(|group| group == "system:masters");
+        Ok(Arc::new(User { server, authority, name: facts.common_name, is_admin, issuer: facts.issuer_key_id }))
+    }
+}
+
 /// One client with one user's credentials.
 struct Client {
     world: World,
     host: String,
-    server: String,
-    authority: String,
-    certificate: String,
+    user: Arc<User>,
 }
 
 impl Client {
@@ -157,12 +203,12 @@ impl Client {
     ) -> anyhow::Result<T> {
         self.world.settle();
         self.world.look(|state| {
-            let master = state.api_server_for(&self.host, &self.server)?;
+            let user = &self.user;
+            let master = state.api_server_for(&self.host, &user.server)?;
             let trusted = fs_err::read_to_string(state.machines[&master].path("/etc/kubernetes/pki/ca.crt"))?;
-            ensure!(trusted == self.authority, "tls: unknown authority of the API server on {master}");
-            let user = pki::inspect(&self.certificate)?;
-            ensure!(user.issuer_key_id == pki::authority_key_id(&trusted)?, "401 Unauthorized: {}", user.common_name);
-            let is_admin = user.organizations.iter().any(|group| group == "system:masters");
+            ensure!(trusted == user.authority, "tls: unknown authority of the API server on {master}");
+            let authority = AUTHORITIES.with(|kept| known(kept, trusted, pki::authority_key_id))?;
+            ensure!(user.issuer == authority, "401 Unauthorized: {}", user.name);
             // As the Node authorizer and the plugin NodeRestriction have it: a node may look at its own Node, lease and
             // pods, write its own Node, and evict its own pods.
             let own = |key: &ObjectKey| {
@@ -173,10 +219,10 @@ impl Client {
                     _ if key.kind == "Node" || key.namespace == "kube-node-lease" => &key.name,
                     _ => return false,
                 };
-                user.common_name == format!("system:node:{node}")
+                user.name == format!("system:node:{node}")
             };
             let node = own_node.is_some_and(own);
-            ensure!(is_admin || node, "403 Forbidden: {} may not do this", user.common_name);
+            ensure!(user.is_admin || node, "403 Forbidden: {} may not do this", user.name);
             act(state)
         })
     }

@@ -2,13 +2,15 @@
 //! operators are killed at every step, connections at every frame.
 //!
 //!     cargo test --locked --test simulation                            every step, and as many seeds as a minute allows
-//!     BARQUE_SEEDS=10000 cargo test --locked --test simulation seeds   all seeds
+//!     BARQUE_SEEDS=10000 cargo test --locked --test simulation seeds   all seeds, as `tests/run --long` does
+//!     BARQUE_PARTS=8 cargo test --locked --test simulation kill        kills at seven places within each step
 //!     BARQUE_SEED=7 cargo test --locked --test simulation seeds        one story again; BARQUE_TELL=1 tells its events
 
 mod chance;
 #[allow(dead_code, reason = "tests/apply_on_fakes uses the rest")]
 #[path = "../fakes/mod.rs"]
 mod fakes;
+mod invariants;
 mod kills;
 mod life;
 mod network;

@@ -1,7 +1,9 @@
 //! A seed is a story: a cluster, what is asked of it, some lives of operators in bad weather who may be killed, and one life
 //! in calm weather at the end.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use super::chance::Chance;
@@ -17,7 +19,7 @@ use super::switch::Kill;
 const REGRESSIONS: &str = include_str!("regressions.txt");
 /// How many there are, and how many a normal run takes.
 const ALL: u64 = 10_000;
-const NORMAL: u64 = 1_000;
+const NORMAL: u64 = 400;
 
 /// What follows from a seed.
 struct Story {
@@ -163,12 +165,23 @@ impl Story {
 }
 
 /// The clusters that stories are told of, each with a desk for this thread.
-struct Stage<'s>(Vec<(&'s Site, Desk)>);
+struct Stage<'s> {
+    sites: Vec<(&'s Site, Desk)>,
+    ends: &'s Mutex<BTreeMap<String, usize>>,
+}
 
 impl Stage<'_> {
+    fn count(&self, told: &[String]) {
+        let mut ends = self.ends.lock().unwrap();
+        for end in told {
+            let kind = end.split(['(', ' ']).find(|word| !word.ends_with(':')).unwrap_or_default();
+            *ends.entry(kind.to_string()).or_default() += 1;
+        }
+    }
+
     fn try_seed(&self, seed: u64) -> Result<Vec<String>, String> {
         let story = Story::of(seed);
-        let (site, desk) = self.0.iter().find(|(site, _)| site.shape == story.shape).unwrap();
+        let (site, desk) = self.sites.iter().find(|(site, _)| site.shape == story.shape).unwrap();
         let answer = catch_unwind(AssertUnwindSafe(|| story.play(site, desk)));
         let answer = answer.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
@@ -200,9 +213,11 @@ fn seeds() {
     }
     let sites = [Shape::Whole, Shape::Masters, Shape::Small].map(Site::new);
     let begun = Instant::now();
-    let stage = || Stage(sites.iter().map(|site| (site, site.desk())).collect());
+    let ends = Mutex::default();
+    let stage = || Stage { sites: sites.iter().map(|site| (site, site.desk())).collect(), ends: &ends };
     let failures = crowd(seeds.len(), stage, |stage, at| {
         stage.try_seed(seeds[at]).map(|told| {
+            stage.count(&told);
             if seeds.len() == 1 {
                 super::tell(&told.join("\n"));
             }
@@ -210,6 +225,13 @@ fn seeds() {
     });
     let seconds = begun.elapsed().as_secs();
     let failed: Vec<u64> = failures.keys().map(|at| seeds[*at]).collect();
-    super::tell(&format!("{} seeds, of which {first} failed once, in {seconds} s; failed: {failed:?}", seeds.len()));
+    let ends = ends.into_inner().unwrap();
+    let count = seeds.len();
+    super::tell(&format!(
+        "{count} seeds, {first} of them regressions, in {seconds} s: lives {ends:?}, failed {failed:?}"
+    ));
     assert!(failed.is_empty(), "seeds {failed:?}");
+    // Trouble that troubles nobody proves nothing.
+    let kinds = ["Success", "Refused", "Failed", "Killed"];
+    assert!(count < 100 || kinds.iter().all(|kind| ends.contains_key(*kind)), "{ends:?}");
 }
