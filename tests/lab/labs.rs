@@ -1,6 +1,6 @@
 //! The labs that these tests make: nothing of them is left, however a test ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use barque::lab::{self, Docker};
 use fs_err::File;
@@ -20,7 +20,10 @@ const LOCK: &str = "/tmp/barque-lab-tests.lock";
 pub struct Labs {
     runtime: Runtime,
     docker: Docker,
-    folder: TempDir,
+    folder: PathBuf,
+    /// Goes with this.
+    _temporary: Option<TempDir>,
+    keeps: bool,
     /// Two runs at once would remove each other's labs.
     _alone: File,
 }
@@ -30,15 +33,25 @@ impl Labs {
     pub fn open() -> Labs {
         let runtime = Runtime::new().expect("a runtime starts");
         let docker = runtime.block_on(lab::connect()).unwrap_or_else(|error| panic!("{error:#}"));
+        let alone = alone();
+        if let Some(folder) = std::env::var_os("BARQUE_LAB_KEEP") {
+            return Labs { runtime, docker, folder: folder.into(), _temporary: None, keeps: true, _alone: alone };
+        }
         let folder = tempfile::Builder::new().prefix("barque-lab-test-").tempdir().expect("a temporary folder");
-        let labs = Labs { runtime, docker, folder, _alone: alone() };
+        let path = folder.path().to_path_buf();
+        let labs = Labs { runtime, docker, folder: path, _temporary: Some(folder), keeps: false, _alone: alone };
         labs.sweep();
         labs
     }
 
     /// Where the operator works.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
+    }
+
+    /// A lab of an earlier run is still there, as it was to be kept.
+    pub fn has(&self, name: &str) -> bool {
+        self.keeps && self.folder.join("clusters").join(name).exists()
     }
 
     /// Runs barque there.
@@ -71,6 +84,9 @@ impl Labs {
 
     /// Removes a lab.
     pub fn down(&self, name: &str) {
+        if self.keeps {
+            return;
+        }
         let clusters = self.folder().join("clusters");
         if let Err(error) = self.runtime.block_on(lab::down(&self.docker, name, &clusters)) {
             println!("removing lab {name}: {error:#}");

@@ -3,7 +3,8 @@
 //!     BARQUE_LAB=1 cargo test --test lab [-- GROUP…]      about 10 minutes; groups: see `GROUPS`
 //!     BARQUE_LAB=long cargo test --test lab               ten whole installs are killed as well
 //!
-//! `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the
+//! `BARQUE_LAB_KEEP` names a folder for the labs, which stay then; group `upgrade` goes on with the one that is there.
+//! `BARQUE_FAULT` chooses faults by a part of their names. `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the
 //! random moments of an earlier run. One line a scenario says how it went; the last line counts them.
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ mod secrets;
 mod steady;
 mod suite;
 mod two_operators;
+mod upgrade;
 
 use labs::Labs;
 use suite::Suite;
@@ -34,9 +36,10 @@ use suite::Suite;
 /// Scenarios that share a lab.
 type Group = fn(&mut Suite, &Labs);
 
-const GROUPS: [(&str, Group); 6] = [
+const GROUPS: [(&str, Group); 7] = [
     ("cluster", one_cluster),
     ("network", two_workers),
+    ("upgrade", upgrades),
     ("killed", killed_installs),
     ("refused", refusals),
     ("doctor", broken_nodes),
@@ -72,6 +75,10 @@ fn main() -> ExitCode {
     suite.finish()
 }
 
+fn is_long() -> bool {
+    std::env::var("BARQUE_LAB").is_ok_and(|value| value == "long")
+}
+
 fn one_cluster(suite: &mut Suite, labs: &Labs) {
     let Some(cluster) = suite.scenario("install", |notes| install::three_masters_and_a_worker(labs, notes)) else {
         return;
@@ -96,9 +103,25 @@ fn two_workers(suite: &mut Suite, labs: &Labs) {
     labs.down(&cluster.name);
 }
 
+fn upgrades(suite: &mut Suite, labs: &Labs) {
+    let Some(cluster) = suite.scenario("the old version", |notes| upgrade::old_cluster(labs, "bt-u", notes)) else {
+        return;
+    };
+    suite.scenario("half-done upgrade taken back", |notes| upgrade::is_taken_back(labs, &cluster, notes));
+    if is_long() {
+        upgrade::before_the_upgrade(suite, labs, &cluster);
+    }
+    let done = suite.scenario("upgrade under load", |notes| upgrade::under_load(labs, &cluster, notes));
+    if is_long() && done.is_some() {
+        upgrade::after_the_upgrade(suite, labs, &cluster);
+    }
+    suite.diagnose(&cluster);
+    labs.down(&cluster.name);
+}
+
 fn killed_installs(suite: &mut Suite, labs: &Labs) {
     suite.scenario("killed ten times", |notes| killed::ten_times_in_one_install(labs, notes));
-    if std::env::var("BARQUE_LAB").is_ok_and(|value| value == "long") {
+    if is_long() {
         suite.scenario("ten installs killed", |notes| killed::once_in_each_of_ten_installs(labs, notes));
     }
 }

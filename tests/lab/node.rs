@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,12 @@ pub fn shell(container: &str, script: &str) -> String {
     let answer = exec(container, &["sh", "-euc", script], "");
     assert!(answer.good, "{container}: {script}\n{}{}", answer.text(), answer.stderr);
     answer.text()
+}
+
+/// A file of a running container, from here; `path` has no slash at its beginning. The container's links must not lead to it.
+pub fn inside(container: &str, path: &str) -> PathBuf {
+    let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
+    PathBuf::from(format!("/proc/{process}/root/{path}"))
 }
 
 /// Docker's client.

@@ -40,10 +40,15 @@ pub struct Ended {
 
 /// Starts barque in a folder, with nobody at the keyboard.
 pub fn start(folder: &Path, arguments: &[&str]) -> Running {
+    start_command(command(folder, arguments), format!("barque {}", arguments.join(" ")))
+}
+
+/// The command, not yet started.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     // `lab up` finds images/build there.
     command.current_dir(folder).args(arguments).env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
-    start_command(command, format!("barque {}", arguments.join(" ")))
+    command
 }
 
 /// Starts any command likewise.
@@ -128,6 +133,11 @@ impl Ended {
     pub fn expect(self, code: i32) -> Ended {
         assert_eq!(self.status.code(), Some(code), "{} ({}):\n{}", self.what, self.status, self.text());
         self
+    }
+
+    /// Its exit code, unless a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
     }
 
     /// It was ended by SIGKILL.

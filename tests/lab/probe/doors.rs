@@ -1,10 +1,9 @@
-//! A client that opens a new connection every 50 ms, as a process of its own in a node's network: this very program,
-//! started by `nsenter` with the argument `probe`. It needs nothing inside the node.
+//! A client that opens a new connection every 50 ms, without credentials.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::Child;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -14,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::node::docker;
+use super::{now, told_to_end};
 
 const PERIOD: Duration = Duration::from_millis(50);
 /// A client that waits longer would call the API away.
@@ -36,11 +35,7 @@ pub struct Probe(Child);
 impl Probe {
     /// Starts it in the network of a container, against the local proxy there.
     pub fn start(container: &str, authority: &str) -> Probe {
-        let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
-        let program = std::env::current_exe().expect("this program has a path");
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{process}/ns/net")).arg(program).args(["probe", "127.0.0.1:7443", authority]);
-        Probe(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts"))
+        Probe(super::start(container, &["doors", "127.0.0.1:7443", authority]))
     }
 
     /// Ends it and answers all attempts, in order of their start.
@@ -55,24 +50,11 @@ impl Probe {
     }
 }
 
-/// Now, in milliseconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
 /// The status line of one request without credentials, from here.
 pub fn status(address: &str, authority: &str, path: &str) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let answer = runtime.block_on(ask(address.parse().expect("an address"), &trust(authority), path));
     answer.unwrap_or_else(|error| error.to_string())
-}
-
-/// The probe's process: ADDRESS and CA file. It ends with its input.
-pub fn main(arguments: &[String]) -> ExitCode {
-    let [address, authority] = arguments else { return ExitCode::FAILURE };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    runtime.block_on(run(address.parse().expect("an address"), trust(authority)));
-    ExitCode::SUCCESS
 }
 
 fn trust(authority: &str) -> TlsConnector {
@@ -87,14 +69,16 @@ fn trust(authority: &str) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-async fn run(address: SocketAddr, trust: TlsConnector) {
-    let mut ended = tokio::spawn(async { tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await });
+pub async fn run(address: &str, authority: &str) {
+    let (address, trust) = (address.parse().expect("an address"), trust(authority));
+    let end = told_to_end();
+    tokio::pin!(end);
     let mut ticks = tokio::time::interval(PERIOD);
     let mut attempts = tokio::task::JoinSet::new();
     for number in 0u64.. {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = &mut ended => break,
+            _ = &mut end => break,
         }
         // Every fourth asks for more than an open door: /readyz needs an etcd with a leader.
         let path = if number % 4 == 3 { "/readyz" } else { "/version" };

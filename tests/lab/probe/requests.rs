@@ -1,0 +1,114 @@
+//! Fifty requests a second, half of them on one connection that is kept, half on new ones: reads, lists and writes of
+//! ConfigMaps. Beside them a watch that must tell of every write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Call, Client};
+use super::record::{Out, Record};
+use super::watch::Watch;
+use super::{now, told_to_end};
+
+pub const NAMESPACE: &str = "barque-probe";
+const PERIOD: Duration = Duration::from_millis(20);
+/// Whoever waits longer calls the API away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The watch may be so late with the last event.
+const LATE: Duration = Duration::from_secs(10);
+/// One object for each way, so that a write waits for no other.
+const OBJECTS: [&str; 2] = ["kept", "new"];
+
+pub async fn run(address: &str, kubeconfig: &str, out: &str) {
+    let (client, out) = (Arc::new(Client::of(address, kubeconfig)), Out::create(out));
+    for body in std::iter::once(namespace()).chain(OBJECTS.map(|name| config_map(name, 0))) {
+        // It may be there from a run before.
+        match client.on_new(&create(&body)).await {
+            Err(reason) if !reason.starts_with("409") => panic!("{reason}"),
+            _ => {}
+        }
+    }
+    let watch = Watch::start(client.clone(), out.clone()).await;
+    let newest = Arc::new(AtomicU64::new(0));
+    let end = told_to_end();
+    tokio::pin!(end);
+    let mut ticks = tokio::time::interval(PERIOD);
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0u64.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut end => break,
+        }
+        requests.spawn(one(client.clone(), out.clone(), newest.clone(), number));
+        // What has ended takes no memory.
+        while requests.try_join_next().is_some() {}
+    }
+    while requests.join_next().await.is_some() {}
+    watch.end(newest.load(Ordering::Relaxed), LATE).await;
+}
+
+async fn one(client: Arc<Client>, out: Out, newest: Arc<AtomicU64>, number: u64) {
+    let way = OBJECTS[(number % 2) as usize];
+    let (what, call) = call(way, number);
+    let (begun, clock) = (now(), Instant::now());
+    let asked = async {
+        match way {
+            "kept" => client.on_kept(&call).await,
+            _ => (client.on_new(&call).await, 0),
+        }
+    };
+    let (answer, moved) = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answered) => answered,
+        Err(_) => (Err(format!("no answer within {} s", PATIENCE.as_secs())), 0),
+    };
+    let took = clock.elapsed().as_secs_f64() * 1e3;
+    let version = answer.as_ref().ok().filter(|_| call.method != Method::GET).and_then(|bytes| version(bytes));
+    newest.fetch_max(version.unwrap_or(0), Ordering::Relaxed);
+    let error = answer.err();
+    out.write(&Record::Asked { way: way.into(), what: what.into(), begun, took, error, moved, version });
+}
+
+/// Of ten requests of one way six are reads, two lists and two writes; of fifty one makes an object.
+fn call(way: &str, number: u64) -> (&'static str, Call) {
+    let objects = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    let object = format!("{objects}/{way}");
+    let write = |method, kind, body: Value| Call { method, path: object.clone(), kind, body: body.to_string().into() };
+    match (number / 2) % 50 {
+        0 => ("create", create(&config_map("", number))),
+        turn => match turn % 10 {
+            3 | 8 => ("list", Call::get(objects)),
+            5 => (
+                "patch",
+                write(Method::PATCH, "application/merge-patch+json", json!({"data": {"number": number.to_string()}})),
+            ),
+            9 => ("update", write(Method::PUT, "application/json", config_map(way, number))),
+            _ => ("get", Call::get(object)),
+        },
+    }
+}
+
+fn create(body: &Value) -> Call {
+    let path = match body["kind"].as_str() {
+        Some("Namespace") => "/api/v1/namespaces".to_string(),
+        _ => format!("/api/v1/namespaces/{NAMESPACE}/configmaps"),
+    };
+    Call { method: Method::POST, path, kind: "application/json", body: body.to_string().into() }
+}
+
+fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+}
+
+/// Without a name the server makes one up.
+fn config_map(name: &str, number: u64) -> Value {
+    let named = if name.is_empty() { json!({"generateName": "made-"}) } else { json!({"name": name}) };
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": {"number": number.to_string()}})
+}
+
+fn version(bytes: &[u8]) -> Option<u64> {
+    let object: Value = serde_json::from_slice(bytes).ok()?;
+    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
+}

@@ -1,0 +1,163 @@
+//! Clients while something happens to the cluster: API requests and a watch through a worker's local proxy, a service that is
+//! exposed, and who of the masters serves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::serving::{Gaps, Serving};
+use crate::cluster::Cluster;
+use crate::labs::Labs;
+use crate::node::until;
+use crate::probe::{Recording, Seen, now};
+use crate::suite::Notes;
+
+/// Whose local proxy the requests go through, and from where the service is asked.
+const CLIENT: &str = "w1";
+const CALLER: &str = "m1";
+/// Before anything happens: what fails here has nothing to do with it.
+const BEFORE: Duration = Duration::from_secs(2);
+/// Two masters may both look away for one look's time: when one has just come back.
+const TOGETHER: u64 = 500;
+
+const IMAGE_OF: &str = "jsonpath={.spec.template.spec.containers[0].image}";
+
+/// Three replicas on two workers; each ends what it has begun, and at most one may go at a time.
+const SERVICE: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bt-exposed}
+spec:
+  replicas: 3
+  strategy: {rollingUpdate: {maxUnavailable: 0}}
+  selector: {matchLabels: {app: bt-exposed}}
+  template:
+    metadata: {labels: {app: bt-exposed}}
+    spec:
+      terminationGracePeriodSeconds: 20
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: bt-exposed}}}
+      containers:
+      - name: web
+        image: IMAGE
+        imagePullPolicy: Never
+        readinessProbe: {httpGet: {port: 8080, path: /}, periodSeconds: 1}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+        command:
+        - sh
+        - -c
+        - |
+          mkdir -p /tmp/www && echo well >/tmp/www/index.html
+          trap 'kill $server; exit 0' TERM
+          busybox httpd -f -p 8080 -h /tmp/www & server=$!
+          wait $server
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: bt-exposed}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: bt-exposed}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bt-exposed}
+spec: {selector: {app: bt-exposed}, ports: [{port: 80, targetPort: 8080}]}
+"#;
+
+/// Clients that ask.
+pub struct Load {
+    begun: u64,
+    traffic: Recording,
+    service: Recording,
+    serving: Serving,
+}
+
+/// What they saw.
+pub struct Outcome {
+    pub begun: u64,
+    pub traffic: Seen,
+    pub service: Seen,
+    pub gaps: Gaps,
+}
+
+/// Deploys what is asked; its address.
+fn expose(cluster: &Cluster) -> String {
+    // One that is there keeps the image that it has: who uses a cluster does not change with it.
+    let image = |arguments: &[&str]| cluster.kubectl(&[arguments, &["-o", IMAGE_OF, "--ignore-not-found"]].concat());
+    let there = image(&["get", "deployment", "bt-exposed"]);
+    let of_system = || image(&["get", "daemonset", "-n", "kube-system", "kube-proxy"]);
+    let image = if there.is_empty() { of_system() } else { there };
+    cluster.kubectl_from("m1", &["apply", "-f", "-"], &SERVICE.replace("IMAGE", &image));
+    until("the service's pods", Duration::from_secs(120), || {
+        let answer = ["rollout", "status", "deployment/bt-exposed", "--timeout=15s"];
+        let answer = cluster.kubectl_on("m1", "/etc/kubernetes/admin.conf", &answer, "");
+        if answer.good { Ok(()) } else { Err(answer.stderr) }
+    });
+    let address = cluster.kubectl(&["get", "service", "bt-exposed", "-o", "jsonpath={.spec.clusterIP}"]);
+    format!("{address}:80")
+}
+
+impl Load {
+    pub fn start(labs: &Labs, cluster: &Cluster) -> Load {
+        let service = expose(cluster);
+        let folder = labs.folder().join("clusters").join(&cluster.name);
+        let out = |kind: &str| -> PathBuf { labs.folder().join(format!("{}-{kind}.jsonl", cluster.name)) };
+        let authority = folder.join("pki/ca.crt");
+        let masters: Vec<(String, String)> =
+            cluster.masters.iter().map(|name| (name.clone(), cluster.address(name))).collect();
+        let load = Load {
+            begun: now(),
+            traffic: Recording::traffic(&cluster.container(CLIENT), &folder.join("admin.conf"), &out("traffic")),
+            service: Recording::service(&cluster.container(CALLER), &service, &out("service")),
+            serving: Serving::watch(&masters, authority.to_str().expect("a plain path")),
+        };
+        std::thread::sleep(BEFORE);
+        let (asked, served) = (load.traffic.seen().all(), load.service.seen().all());
+        assert!(asked.count > 20 && asked.failures() == 0, "while all is well: {}", asked.text(load.begun));
+        assert!(served.count > 5 && served.failures() == 0, "while all is well: {}", served.text(load.begun));
+        load
+    }
+
+    /// Goes on until so many requests were made.
+    pub fn until_asked(&self, count: usize) {
+        until("requests", Duration::from_secs(600), || {
+            let made = self.traffic.seen().count();
+            if made >= count { Ok(()) } else { Err(format!("{made} of {count}")) }
+        });
+    }
+
+    pub fn end(self, notes: &mut Notes) -> Outcome {
+        let (traffic, service, gaps) = (self.traffic.end(), self.service.end(), self.serving.end());
+        let outcome = Outcome { begun: self.begun, traffic, service, gaps };
+        notes.add(format!("API: {}", outcome.traffic.all().text(outcome.begun)));
+        notes.add(outcome.traffic.watched().text());
+        notes.add(format!("service: {}", outcome.service.all().text(outcome.begun)));
+        notes.add(outcome.gaps.text(outcome.begun));
+        outcome
+    }
+}
+
+impl Outcome {
+    /// Nobody noticed anything.
+    #[track_caller]
+    pub fn expect_flawless(&self) {
+        let (asked, watched, served) = (self.traffic.all(), self.traffic.watched(), self.service.all());
+        assert_eq!(asked.failures(), 0, "API requests failed");
+        assert!(asked.p99 < 1000.0, "p99 {} ms", asked.p99);
+        assert!(watched.writes > asked.count / 10, "only {} of {} requests wrote", watched.writes, asked.count);
+        assert!(watched.lost.is_empty(), "the watch lost {:?}", watched.lost);
+        assert!(watched.disordered.is_empty(), "out of order: {:?}", watched.disordered);
+        assert!(served.count > asked.count / 10, "only {} requests to the service", served.count);
+        assert_eq!(served.failures(), 0, "the service failed");
+        self.expect_one_away();
+    }
+
+    /// At most one master was away at a time.
+    #[track_caller]
+    pub fn expect_one_away(&self) {
+        let together = self.gaps.together();
+        assert!(
+            together < TOGETHER,
+            "two masters were away together for {together} ms: {}",
+            self.gaps.text(self.begun)
+        );
+    }
+}

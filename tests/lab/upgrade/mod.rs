@@ -1,0 +1,129 @@
+//! From v1.36.4 to v1.37.2 and back, with clients that must not notice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, name};
+use crate::labs::Labs;
+use crate::node::{inside, shell, until};
+use crate::operator::Ended;
+use crate::suite::Notes;
+
+mod faults;
+mod half_done;
+mod load;
+mod release;
+mod serving;
+mod whole;
+
+pub use faults::{after_the_upgrade, before_the_upgrade};
+pub use half_done::is_taken_back;
+pub use whole::under_load;
+
+const OLD: &str = "v1.36.4";
+const NEW: &str = "v1.37.2";
+
+/// Three masters and two workers of the old version.
+pub fn old_cluster(labs: &Labs, name: &str, notes: &mut Notes) -> Cluster {
+    if labs.has(name) {
+        return Cluster::of(name, 3, 2, Duration::ZERO);
+    }
+    let ended = labs.barque(&["lab", "up", "--release", OLD, "--workers", "2", "--name", name]).expect(0);
+    notes.add(format!("{OLD} installed in {:.1} s", ended.took.as_secs_f64()));
+    let cluster = Cluster::of(name, 3, 2, ended.took);
+    expect_version(&cluster, OLD);
+    cluster
+}
+
+/// What the inventory asks for from now on.
+fn ask_for(labs: &Labs, cluster: &Cluster, version: &str) {
+    let path = labs.folder().join(&cluster.inventory);
+    let text = fs_err::read_to_string(&path).expect("the inventory can be read");
+    let lines = text.lines().map(|line| match line.starts_with("version: ") {
+        true => format!("version: {version}\n"),
+        false => format!("{line}\n"),
+    });
+    fs_err::write(&path, lines.collect::<String>()).expect("the inventory can be written");
+}
+
+/// `barque upgrade` with these words more.
+fn upgrade(labs: &Labs, cluster: &Cluster, words: &[&str]) -> Ended {
+    labs.barque(&[&["upgrade"], words, &["--yes", "-i", &cluster.inventory]].concat())
+}
+
+/// What each node runs: kubelet's version, and on masters the API server's, as they say themselves.
+fn versions(cluster: &Cluster, witness: &str) -> BTreeMap<String, String> {
+    let nodes = cluster.get_from(witness, &["nodes"]);
+    let kubelet = |node: &Value| node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default().to_string();
+    let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
+    let mut found: BTreeMap<String, String> =
+        nodes.iter().map(|node| (format!("{}'s kubelet", name(node)), kubelet(node))).collect();
+    for master in &cluster.masters {
+        let answer = cluster.kubectl_on(master, "/etc/kubernetes/super-admin.conf", &["get", "--raw", "/version"], "");
+        let version: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+        let text = version["gitVersion"].as_str().map_or_else(|| answer.stderr.clone(), str::to_string);
+        found.insert(format!("{master}'s API server"), text);
+    }
+    found
+}
+
+/// Everything runs that version and is well: nodes, masters, etcd, add-ons; and nothing half-made is left behind.
+#[track_caller]
+fn expect_version(cluster: &Cluster, version: &str) {
+    let found = versions(cluster, "m1");
+    let others: Vec<String> =
+        found.iter().filter(|(_, found)| *found != version).map(|(what, found)| format!("{what}: {found}")).collect();
+    assert!(found.len() == 8 && others.is_empty(), "not {version}: {others:?}");
+    let nodes: Vec<&String> = cluster.nodes().collect();
+    assert_eq!(cluster.ready_from("m1").iter().collect::<Vec<_>>(), nodes);
+    quorum(cluster, "m1", cluster.masters.len());
+    for kind in ["daemonset/kube-proxy", "daemonset/calico-node", "deployment/coredns"] {
+        let object = cluster.get_from("m1", &["-n", "kube-system", kind]);
+        let image = object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+        assert!(image.ends_with(&format!(":{version}")), "{kind} has {image}");
+    }
+    for node in nodes {
+        let script = "ls -A /var/lib/barque/turns 2>/dev/null || true; find /etc/kubernetes /etc/containerd /opt/barque /var/lib/barque \
+            -name '*.part*' -o -name '*.tmp*' -o -name '.*.new'; readlink /opt/barque/current";
+        assert_eq!(shell(&cluster.container(node), script), format!("releases/{version}"), "{node}");
+    }
+    let cordoned = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}"]);
+    assert_eq!(cordoned, "", "nodes are still cordoned");
+}
+
+/// So many members of etcd are healthy.
+#[track_caller]
+fn quorum(cluster: &Cluster, witness: &str, members: usize) {
+    let healthy = until("etcd's members", Duration::from_secs(30), || {
+        let health = cluster.etcdctl(witness, &["endpoint", "health", "--cluster"]);
+        let text = format!("{}{}", health.text(), health.stderr);
+        let healthy = text.matches("is healthy").count();
+        if healthy >= members { Ok(healthy) } else { Err(text) }
+    });
+    assert!(healthy >= members);
+}
+
+/// A static pod's manifest as it lies on a node now; none if it is not there.
+fn manifest(cluster: &Cluster, node: &str, pod: &str) -> Option<String> {
+    fs_err::read_to_string(inside(&cluster.container(node), &format!("etc/kubernetes/manifests/{pod}.yaml"))).ok()
+}
+
+/// The manifest names that release.
+fn is_of(cluster: &Cluster, node: &str, pod: &str, version: &str) -> bool {
+    manifest(cluster, node, pod).is_some_and(|text| text.contains(&format!(":{version}")))
+}
+
+/// Looks every few milliseconds, as what is waited for is short.
+#[track_caller]
+fn catch<T>(what: &str, limit: Duration, look: impl Fn() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < limit, "{what}: not within {} s", limit.as_secs());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,72 @@
+//! A release whose image has a program that does not work: that of `images/build` with one small layer over the others.
+
+use std::path::{Path, PathBuf};
+
+use barque::known::paths;
+use barque::payload::Source;
+use barque::release::{Blob, Layer, Release};
+use barque::secret::sha256_hex;
+use serde_json::{Value, json};
+
+use crate::labs::Labs;
+
+/// A folder of releases, for `BARQUE_RELEASES`, in which `version` has this file in place of a program.
+pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -> PathBuf {
+    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
+    let releases = labs.folder().join(format!("releases-{}", program.replace('/', "-")));
+    let (from, to) = (cache.join(version), releases.join(version));
+    let blobs = to.join("oci/blobs/sha256");
+    fs_err::create_dir_all(&blobs).expect("a folder");
+    for entry in fs_err::read_dir(from.join("oci/blobs/sha256")).expect("blobs") {
+        let path = entry.expect("an entry").path();
+        fs_err::os::unix::fs::symlink(&path, blobs.join(path.file_name().expect("a name"))).expect("a link");
+    }
+    fs_err::os::unix::fs::symlink(from.join("manifests"), to.join("manifests")).expect("a link");
+
+    let text = fs_err::read_to_string(from.join("release.yaml")).expect("release.yaml");
+    let mut release = Release::parse(&text).expect("a release");
+    let tar = tar_of(program, content);
+    let layer = zstd::encode_all(tar.as_slice(), 3).expect("zstd");
+    let diff_id = format!("sha256:{}", sha256_hex(&tar));
+    let packed = add(&blobs, &layer);
+    let mut config = read(&blobs, &release.config);
+    push(&mut config["rootfs"]["diff_ids"], json!(diff_id));
+    push(&mut config["history"], json!({"created": "1970-01-01T00:00:00Z", "created_by": "a test"}));
+    release.config = add(&blobs, config.to_string().as_bytes());
+    let mut manifest = read(&blobs, &release.manifest);
+    manifest["config"]["digest"] = json!(release.config.digest);
+    manifest["config"]["size"] = json!(release.config.size);
+    let mut last = manifest["layers"][0].clone();
+    (last["digest"], last["size"]) = (json!(packed.digest), json!(packed.size));
+    push(&mut manifest["layers"], last);
+    release.manifest = add(&blobs, manifest.to_string().as_bytes());
+    let Blob { digest, size } = packed;
+    release.layers.push(Layer { name: "broken".into(), digest, diff_id, size, unpacked_size: tar.len() as u64 });
+    let text = serde_yaml::to_string(&release).expect("a release is YAML");
+    fs_err::write(to.join("release.yaml"), text).expect("the release can be written");
+    releases
+}
+
+fn push(list: &mut Value, item: Value) {
+    list.as_array_mut().expect("a list").push(item);
+}
+
+fn read(blobs: &Path, blob: &Blob) -> Value {
+    let bytes = fs_err::read(blobs.join(blob.digest.trim_start_matches("sha256:"))).expect("a blob");
+    serde_json::from_slice(&bytes).expect("it is JSON")
+}
+
+fn add(blobs: &Path, bytes: &[u8]) -> Blob {
+    let digest = sha256_hex(bytes);
+    fs_err::write(blobs.join(&digest), bytes).expect("a blob can be written");
+    Blob { digest: format!("sha256:{digest}"), size: bytes.len() as u64 }
+}
+
+fn tar_of(path: &str, content: &[u8]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o755);
+    archive.append_data(&mut header, path, content).expect("a tar in memory");
+    archive.into_inner().expect("a tar in memory")
+}
