@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Component, HostInput, HostPart, manifest};
+use super::{Component, HostInput, HostPart, manifest, static_uid};
 use crate::known::{names, paths, ports};
 use crate::render::render;
 use crate::secret::sha256_hex;
@@ -52,6 +52,7 @@ impl Component for ApiProxy {
             "check_interval": check_interval(input.cluster.inventory.hosts.len()),
             "pod_marker": names::POD_MARKER,
             "marker": "",
+            "uid": "",
         });
         // Another content is another pod beside the one that is there, which hands its connections over: kubelet would end
         // one of the same name before it starts the next, and with it every connection.
@@ -59,6 +60,7 @@ impl Component for ApiProxy {
         let name = format!("{POD}-{}", &digest[..8]);
         values["name"] = name.as_str().into();
         values["marker"] = format!("{POD}:{}", &digest[..8]).into();
+        values["uid"] = static_uid(input, &digest).into();
         Ok(manifest(&name, render(TEMPLATE, &values)?))
     }
 }

@@ -26,6 +26,7 @@ impl Component for Etcd {
             return Ok(HostPart::default());
         }
         static_pod(
+            input,
             "etcd",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,

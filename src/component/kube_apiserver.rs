@@ -28,6 +28,7 @@ impl Component for KubeApiServer {
         let digest = input.cluster.secrets.get(ENCRYPTION_SECRET).cloned().unwrap_or_default();
         let audit_folder = paths::AUDIT_LOG.rsplit_once('/').map_or("/", |(folder, _)| folder);
         let pod = static_pod(
+            input,
             "kube-apiserver",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,

@@ -225,14 +225,22 @@ pub fn host_parts(input: &HostInput<'_>) -> anyhow::Result<HostPart> {
 }
 
 /// A static pod's manifest, which kubelet alone reads.
-fn static_pod(name: &str, values: &Value) -> anyhow::Result<HostPart> {
+fn static_pod(input: &HostInput<'_>, name: &str, values: &Value) -> anyhow::Result<HostPart> {
     let mut values = values.clone();
     values["pod_marker"] = names::POD_MARKER.into();
     values["marker"] = "".into();
+    values["uid"] = "".into();
     let template = format!("{name}/{name}.yaml");
     let digest = sha256_hex(render(&template, &values)?.as_bytes());
     values["marker"] = format!("{name}:{}", &digest[..16]).into();
+    values["uid"] = static_uid(input, &digest).into();
     Ok(manifest(name, render(&template, &values)?))
+}
+
+/// A static pod's own uid. The one that kubelet makes up follows from its own program too: another version of kubelet would
+/// take every static pod for a new one, and start all of a master's again at once.
+fn static_uid(input: &HostInput<'_>, digest: &str) -> String {
+    sha256_hex(format!("{}/{digest}", input.host.name).as_bytes())[..32].to_string()
 }
 
 fn manifest(name: &str, text: String) -> HostPart {
@@ -254,7 +262,7 @@ fn controller(input: &HostInput<'_>, name: &str, kubeconfig: &str, port: u16) ->
         "cluster": input.cluster.inventory.cluster,
         "services": input.cluster.inventory.network.services,
     });
-    static_pod(name, &values)
+    static_pod(input, name, &values)
 }
 
 /// A digest of several texts, for "what this reads at its start".
