@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Plan;
 use super::rolling::{self, Differing, Roll};
+use super::{Plan, TaskId};
 use crate::component::{self, HostInput, HostPart, Input};
 use crate::event::Phase;
 use crate::facts::HostFacts;
@@ -119,8 +119,12 @@ fn is_away_by_our_act(input: &HostInput<'_>) -> bool {
 fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Common) -> Roll {
     let host = input.host.name.as_str();
     let facts = input.facts;
+    // Half a gigabyte is written beside etcd's log: by one master at a time, so that most of its members stay quick.
+    let before = plan.tasks.iter().rev().find(|task| fills_disk(&task.step) && is_master(input, &task.host));
+    let before: Vec<TaskId> = before.filter(|_| input.is_master()).map(|task| task.id).into_iter().collect();
     let mut push = |phase, step| {
-        plan.push(host, phase, Vec::new(), step);
+        let after = if fills_disk(&step) { before.clone() } else { Vec::new() };
+        plan.push(host, phase, after, step);
     };
     prepare(facts, &part, &mut push);
     let (waiting, free): (Vec<FileSpec>, Vec<FileSpec>) =
@@ -143,6 +147,15 @@ fn beside(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common: &Commo
         units: [CONTAINERD, KUBELET].into_iter().filter_map(|name| unit(facts, &part, name, &stale)).collect(),
     };
     rolling::roll(input, &part, differing)
+}
+
+/// It unpacks what was received.
+fn fills_disk(step: &Step) -> bool {
+    matches!(step, Step::UnpackRelease(_) | Step::ImportImage(_))
+}
+
+fn is_master(input: &HostInput<'_>, host: &str) -> bool {
+    input.masters.iter().any(|master| master.name == host)
 }
 
 /// What disturbs nobody and is in force at once.
