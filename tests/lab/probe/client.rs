@@ -192,7 +192,7 @@ async fn whole(answer: http::Response<Incoming>) -> Result<Bytes, String> {
 }
 
 /// An error with its causes.
-pub fn words(error: &dyn std::error::Error) -> String {
+fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::client::{Call, Client, begin, words};
+use super::client::{Call, Client, begin};
 use super::now;
 use super::record::{Out, Record};
 use super::requests::NAMESPACE;
@@ -101,8 +101,9 @@ async fn followed(client: &Client, out: &Out, seen: &AtomicU64) -> End {
     loop {
         let frame = match tokio::time::timeout(SILENCE, answer.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return End::Closed(words(&error)),
-            Ok(None) => return End::Closed("the server ended it".into()),
+            // How it ends is the server's and its end's affair: an informer goes on from where it was in any case.
+            Ok(Some(Err(_))) => return End::Closed("with its connection".into()),
+            Ok(None) => return End::Closed("at the server's wish".into()),
             Err(_) => return End::Closed(format!("nothing came for {} s", SILENCE.as_secs())),
         };
         rest.extend_from_slice(frame.data_ref().map(|data| data.as_ref()).unwrap_or_default());
