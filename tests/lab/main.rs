@@ -107,6 +107,7 @@ fn upgrades(suite: &mut Suite, labs: &Labs) {
     let Some(cluster) = suite.scenario("the old version", |notes| upgrade::old_cluster(labs, "bt-u", notes)) else {
         return;
     };
+    suite.scenario("payload beside what runs", |notes| upgrade::disturbs_nobody(labs, &cluster, notes));
     suite.scenario("half-done upgrade taken back", |notes| upgrade::is_taken_back(labs, &cluster, notes));
     if is_long() {
         upgrade::before_the_upgrade(suite, labs, &cluster);

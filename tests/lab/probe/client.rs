@@ -5,18 +5,18 @@
 //! GOAWAY, or REFUSED_STREAM): every client of HTTP/2, Go's too, sends it on a new connection then, and so does this one. That
 //! is counted, and its time goes on.
 
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{Method, Request};
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -43,23 +43,14 @@ impl Call {
         Call { method: Method::GET, path: path.into(), kind: "", body: Vec::new() }
     }
 
-    fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::builder().method(&self.method).header("accept", "application/json");
-        if !self.kind.is_empty() {
-            request = request.header("content-type", self.kind);
-        }
-        // HTTP/2 takes scheme and host from here, HTTP/1.1 the path alone.
-        let request = request.uri(format!("https://kubernetes{}", self.path));
-        request.body(Full::new(Bytes::from(self.body.clone()))).expect("a request")
+    fn request(&self, uri: &str) -> http::request::Builder {
+        let request = Request::builder().method(&self.method).uri(uri).header("accept", "application/json");
+        if self.kind.is_empty() { request } else { request.header("content-type", self.kind) }
     }
 }
 
-/// Why a request got no answer.
-enum Lost {
-    /// The server has not taken it and says so.
-    Untaken(String),
-    Failed(String),
-}
+/// The server has not taken a request and says so.
+struct Untaken(String);
 
 /// Who asks, and where.
 pub struct Client {
@@ -67,7 +58,7 @@ pub struct Client {
     kept: TlsConnector,
     single: TlsConnector,
     /// The connection that requests share.
-    connection: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+    connection: Mutex<Option<SendRequest<Bytes>>>,
 }
 
 impl Client {
@@ -101,18 +92,17 @@ impl Client {
         }
     }
 
-    async fn stream(&self, tls: &TlsConnector) -> Result<TokioIo<TlsStream<TcpStream>>, String> {
+    async fn stream(&self, tls: &TlsConnector) -> Result<TlsStream<TcpStream>, String> {
         let stream = TcpStream::connect(self.address).await.map_err(|error| format!("connecting: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let name = ServerName::IpAddress(self.address.ip().into());
-        tls.connect(name, stream).await.map(TokioIo::new).map_err(|error| format!("TLS: {error}"))
+        tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))
     }
 
     /// A connection of HTTP/2.
-    pub async fn connect(&self) -> Result<http2::SendRequest<Full<Bytes>>, String> {
+    pub async fn connect(&self) -> Result<SendRequest<Bytes>, String> {
         let stream = self.stream(&self.kept).await?;
-        let handshake = http2::handshake(TokioExecutor::new(), stream).await;
-        let (sender, connection) = handshake.map_err(|error| words(&error))?;
+        let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| words(&error))?;
         tokio::spawn(connection);
         Ok(sender)
     }
@@ -125,31 +115,35 @@ impl Client {
                 Ok(sender) => sender,
                 Err(reason) => return (Err(reason), moved),
             };
-            match ask(sender, call).await {
-                Ok(answer) => return (whole(answer).await, moved),
-                Err(Lost::Untaken(_)) if moved < MOVES => moved += 1,
-                Err(Lost::Untaken(reason) | Lost::Failed(reason)) => return (Err(reason), moved),
+            match asked(sender, call).await {
+                Ok(answer) => return (answer, moved),
+                Err(Untaken(_)) if moved < MOVES => moved += 1,
+                Err(Untaken(reason)) => return (Err(reason), moved),
             }
         }
     }
 
     /// On a connection of its own.
     pub async fn on_new(&self, call: &Call) -> Result<Bytes, String> {
-        let stream = self.stream(&self.single).await?;
+        let stream = TokioIo::new(self.stream(&self.single).await?);
         let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| words(&error))?;
         tokio::spawn(connection);
-        let mut request = call.request();
-        *request.uri_mut() = call.path.parse().expect("a path");
-        let headers = request.headers_mut();
-        headers.insert("host", "kubernetes".parse().expect("a name"));
-        headers.insert("connection", "close".parse().expect("a word"));
-        whole(sender.send_request(request).await.map_err(|error| words(&error))?).await
+        let request = call.request(&call.path).header("host", "kubernetes").header("connection", "close");
+        let request = request.body(Full::new(Bytes::from(call.body.clone()))).expect("a request");
+        let answer = sender.send_request(request).await.map_err(|error| words(&error))?;
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.map_err(|error| words(&error))?.to_bytes();
+        good(status, bytes)
     }
 
-    async fn shared(&self) -> Result<http2::SendRequest<Full<Bytes>>, String> {
+    /// The one that is there, as long as the server takes requests on it.
+    async fn shared(&self) -> Result<SendRequest<Bytes>, String> {
         let mut connection = self.connection.lock().await;
-        if let Some(sender) = connection.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+        if let Some(sender) = connection.take()
+            && let Ok(sender) = sender.ready().await
+        {
+            *connection = Some(sender.clone());
+            return Ok(sender);
         }
         let sender = self.connect().await?;
         *connection = Some(sender.clone());
@@ -157,38 +151,64 @@ impl Client {
     }
 }
 
-/// The beginning of an answer, on a connection of HTTP/2.
-async fn ask(mut sender: http2::SendRequest<Full<Bytes>>, call: &Call) -> Result<http::Response<Incoming>, Lost> {
-    sender.try_send_request(call.request()).await.map_err(|mut failed| {
-        let unsent = failed.take_message().is_some();
-        let error = failed.into_error();
-        if unsent || is_untaken(&error) { Lost::Untaken(words(&error)) } else { Lost::Failed(words(&error)) }
-    })
+/// One request and its whole answer, on a connection of HTTP/2; its own error where the server has not taken it.
+async fn asked(sender: SendRequest<Bytes>, call: &Call) -> Result<Result<Bytes, String>, Untaken> {
+    let answer = match begun(sender, call).await {
+        Ok(answer) => answer,
+        Err(error) if is_untaken(&error) => return Err(Untaken(words(&error))),
+        Err(error) => return Ok(Err(words(&error))),
+    };
+    let (status, mut body) = (answer.status(), answer.into_body());
+    let mut bytes = Vec::new();
+    while let Some(part) = next(&mut body).await {
+        match part {
+            Ok(part) => bytes.extend_from_slice(&part),
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
+    Ok(good(status, bytes.into()))
 }
 
-/// The same where nothing may move: a watch begins anew by itself.
-pub async fn begin(sender: http2::SendRequest<Full<Bytes>>, call: &Call) -> Result<http::Response<Incoming>, String> {
-    ask(sender, call).await.map_err(|lost| match lost {
-        Lost::Untaken(reason) | Lost::Failed(reason) => reason,
-    })
+/// The beginning of an answer.
+async fn begun(sender: SendRequest<Bytes>, call: &Call) -> Result<Response<RecvStream>, h2::Error> {
+    let mut sender = sender.ready().await?;
+    // HTTP/2 takes scheme and host from here.
+    let request = call.request(&format!("https://kubernetes{}", call.path)).body(()).expect("a request");
+    let (answer, mut body) = sender.send_request(request, call.body.is_empty())?;
+    if !call.body.is_empty() {
+        body.send_data(Bytes::from(call.body.clone()), true)?;
+    }
+    answer.await
 }
 
-/// HTTP/2's own words for it: a stream above the last one that GOAWAY names, or a refused one.
-fn is_untaken(error: &hyper::Error) -> bool {
-    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else { return false };
-    let went = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
-    went || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+/// The same where nothing moves: a watch begins anew by itself.
+pub async fn begin(sender: SendRequest<Bytes>, call: &Call) -> Result<Response<RecvStream>, String> {
+    begun(sender, call).await.map_err(|error| words(&error))
 }
 
-/// The whole answer, if it says that all went well.
-async fn whole(answer: http::Response<Incoming>) -> Result<Bytes, String> {
-    let status = answer.status();
-    let bytes = answer.into_body().collect().await.map_err(|error| words(&error))?.to_bytes();
+/// More of an answer; none at its end.
+pub async fn next(body: &mut RecvStream) -> Option<Result<Bytes, String>> {
+    let part = body.data().await?.map_err(|error| words(&error));
+    // The server may send as much again.
+    Some(part.and_then(|part| {
+        body.flow_control().release_capacity(part.len()).map_err(|error| words(&error))?;
+        Ok(part)
+    }))
+}
+
+/// HTTP/2's own words for it: a stream above the last one that GOAWAY names, a refused one, or none that could be begun.
+fn is_untaken(error: &h2::Error) -> bool {
+    let went = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+    went || error.reason() == Some(Reason::REFUSED_STREAM)
+}
+
+/// The answer, if it says that all went well.
+fn good(status: http::StatusCode, bytes: Bytes) -> Result<Bytes, String> {
     if status.is_success() {
         return Ok(bytes);
     }
     let text: String = String::from_utf8_lossy(&bytes).chars().take(300).collect();
-    Err(format!("{status}: {text}"))
+    Err(format!("{status}: {}", text.trim()))
 }
 
 /// An error with its causes.

@@ -108,6 +108,11 @@ impl Asked {
         self.failed.values().map(|(count, ..)| count).sum()
     }
 
+    /// Reasons of failures, but for those with these words.
+    pub fn other_than(&self, words: &str) -> Vec<&String> {
+        self.failed.keys().filter(|reason| !reason.contains(words)).collect()
+    }
+
     pub fn text(&self, begun: u64) -> String {
         let Asked { count, moved, p50, p99, max, .. } = self;
         let mut text = format!(

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::client::{Call, Client, begin};
+use super::client::{Call, Client, begin, next};
 use super::now;
 use super::record::{Out, Record};
 use super::requests::NAMESPACE;
@@ -94,19 +93,19 @@ async fn followed(client: &Client, out: &Out, seen: &AtomicU64) -> End {
     let mut answer = match begin(sender, &call).await {
         Ok(answer) if answer.status() == 410 => return End::TooOld("410 Gone".into()),
         Ok(answer) if answer.status() != 200 => return End::Failed(answer.status().to_string()),
-        Ok(answer) => answer,
+        Ok(answer) => answer.into_body(),
         Err(reason) => return End::Failed(reason),
     };
     let mut rest = Vec::new();
     loop {
-        let frame = match tokio::time::timeout(SILENCE, answer.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            // How it ends is the server's and its end's affair: an informer goes on from where it was in any case.
+        let part = match tokio::time::timeout(SILENCE, next(&mut answer)).await {
+            Ok(Some(Ok(part))) => part,
+            // How it ends is the server's affair: an informer goes on from where it was in any case.
             Ok(Some(Err(_))) => return End::Closed("with its connection".into()),
             Ok(None) => return End::Closed("at the server's wish".into()),
             Err(_) => return End::Closed(format!("nothing came for {} s", SILENCE.as_secs())),
         };
-        rest.extend_from_slice(frame.data_ref().map(|data| data.as_ref()).unwrap_or_default());
+        rest.extend_from_slice(&part);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
             let event: Value = serde_json::from_slice(&line).expect("a watch writes JSON");
