@@ -51,16 +51,33 @@ pub fn after_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
 }
 
 fn run(suite: &mut Suite, labs: &Labs, cluster: &Cluster, faults: &[(&str, Fault)], version: &str) {
+    if !is_wanted(faults) {
+        return;
+    }
     let wanted = std::env::var("BARQUE_FAULT").unwrap_or_default();
+    if !wanted.is_empty() {
+        // Whatever the lab has been left with.
+        bring_to(labs, cluster, version);
+    }
     for (name, fault) in faults.iter().filter(|(name, _)| name.contains(&wanted)) {
         if suite.scenario(name, |notes| fault(labs, cluster, notes)).is_none() {
             suite.diagnose(cluster);
             // The next one shall not fail for what this one left.
-            ask_for(labs, cluster, version);
-            let words: &[&str] = if version == OLD { &["rollback"] } else { &[] };
-            println!("    brought back:\n{}", upgrade(labs, cluster, words).text());
+            bring_to(labs, cluster, version);
         }
     }
+}
+
+fn bring_to(labs: &Labs, cluster: &Cluster, version: &str) {
+    ask_for(labs, cluster, version);
+    let words: &[&str] = if version == OLD { &["rollback"] } else { &[] };
+    println!("    brought to {version}:\n{}", upgrade(labs, cluster, words).text());
+}
+
+/// The faults that are wanted are among these.
+fn is_wanted(faults: &[(&str, Fault)]) -> bool {
+    let wanted = std::env::var("BARQUE_FAULT").unwrap_or_default();
+    faults.iter().any(|(name, _)| name.contains(&wanted))
 }
 
 /// Starts an upgrade with releases of another place.

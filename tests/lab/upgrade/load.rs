@@ -111,8 +111,8 @@ impl Load {
         };
         std::thread::sleep(BEFORE);
         let (asked, served) = (load.traffic.seen().all(), load.service.seen().all());
-        assert!(asked.count > 20 && asked.failures() == 0, "while all is well: {}", asked.text(load.begun));
-        assert!(served.count > 5 && served.failures() == 0, "while all is well: {}", served.text(load.begun));
+        assert!(asked.count > 5 && asked.failures() == 0, "while all is well: {}", asked.text(load.begun));
+        assert!(served.count > 2 && served.failures() == 0, "while all is well: {}", served.text(load.begun));
         load
     }
 
