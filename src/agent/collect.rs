@@ -55,6 +55,7 @@ pub(super) async fn host(machine: &Machine<'_>, look: &Look) -> anyhow::Result<H
         current: current.and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned())),
         etcd_data: machine.path(paths::ETCD_DATA).join("member").exists(),
         etcd_initial_cluster: parse::initial_cluster(&manifest),
+        control_plane: parse::image_tag(&text(&format!("{}/kube-apiserver.yaml", paths::MANIFESTS))),
         stopped: stopped(machine),
         kernel,
     })

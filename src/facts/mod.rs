@@ -106,6 +106,9 @@ pub struct HostFacts {
     pub etcd_data: bool,
     /// `--initial-cluster` of the etcd manifest, if there is one.
     pub etcd_initial_cluster: Option<String>,
+    /// The release of the API server's manifest, if there is one: it goes ahead of `current` in an upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<String>,
     /// Static pods whose manifests a run put aside and did not bring back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub stopped: BTreeSet<String>,

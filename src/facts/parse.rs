@@ -95,9 +95,27 @@ pub fn initial_cluster(manifest: &str) -> Option<String> {
     line.map(|value| value.trim_matches(|character| character == '"' || character == '\'').to_string())
 }
 
+/// The tag of the first image in a manifest.
+pub fn image_tag(manifest: &str) -> Option<String> {
+    let image = manifest.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image:"))?;
+    let (_, tag) = image.trim().trim_matches('"').rsplit_once(':')?;
+    Some(tag.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_release_of_a_manifest_is_its_images_tag() {
+        let tag = |text: &str| image_tag(text);
+        assert_eq!(
+            tag("  containers:\n  - name: a\n    image: barque.local:5000/barque:v1.37.2\n").unwrap(),
+            "v1.37.2"
+        );
+        assert_eq!(tag("  - image: \"barque:v1.36.4\"\n").unwrap(), "v1.36.4");
+        assert_eq!(tag("spec: {}\n"), None);
+    }
 
     #[test]
     fn a_stub_resolver_is_no_name_server_for_pods() {

@@ -138,6 +138,7 @@ fn host_facts(input: &HostInput<'_>, part: &HostPart) -> BTreeMap<String, String
     put("image".into(), facts.images.get(&release.image).cloned().unwrap_or_else(|| "none".to_string()));
     put("data of etcd".into(), yes(facts.etcd_data));
     put("members of etcd in its manifest".into(), facts.etcd_initial_cluster.clone().unwrap_or_default());
+    put("release of the control plane".into(), facts.control_plane.clone().unwrap_or_default());
     put("kernel".into(), facts.kernel.clone());
     put("architecture".into(), facts.architecture.clone());
     put("machine id".into(), facts.machine_id.clone());

@@ -29,12 +29,40 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
             found.push(Problem { host: host.to_string(), message, fix });
         }
     }
+    // A control plane is ahead of what its host uses in the middle of an upgrade, and behind it on the way back. A change of
+    // it that was cut off may be ended by whatever comes.
+    for (host, facts) in input.observed.seen().filter(|(host, facts)| scope.takes(host) && facts.turns.is_empty()) {
+        let Some(runs) = facts.control_plane.as_ref().filter(|runs| *runs != target && facts.current.is_some()) else {
+            continue;
+        };
+        if facts.current.as_ref() != Some(runs) && !found.iter().any(|problem| problem.host == *host) {
+            found.extend(ahead(scope.versions, host, runs, target));
+        }
+    }
     if others.is_empty() || scope.versions == Versions::Keep {
         return found;
     }
     found.extend(sound(input, scope));
     found.extend(order(input, scope));
     found
+}
+
+/// What forbids to change a control plane that is of another version than what its host uses.
+fn ahead(versions: Versions, host: &str, runs: &str, target: &str) -> Option<Problem> {
+    let goes_down = parsed(runs).zip(parsed(target)).is_none_or(|(runs, target)| target < runs);
+    let fits = match versions {
+        Versions::Keep => false,
+        Versions::Forward => !goes_down,
+        Versions::Back => goes_down,
+    };
+    (!fits).then(|| Problem {
+        host: host.to_string(),
+        message: format!(
+            "its control plane runs {runs}, of an upgrade that was not finished, and this barque is {target}"
+        ),
+        fix: "go on with the newer barque: upgrade resume, or take it back with the older one: upgrade rollback"
+            .to_string(),
+    })
 }
 
 /// What forbids to go from one version to the other.

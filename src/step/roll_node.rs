@@ -113,6 +113,12 @@ impl RollNode {
         let before = turn.before(machine)?;
         match self.switch(machine, &before, turn.current(), gate, BACK).await {
             Ok(()) => {
+                // They run with what they ran with, so the next run need not start them once more.
+                for unit in units {
+                    if let Some(digest) = turn.started().get(unit) {
+                        start_unit::remember(machine, unit, digest)?;
+                    }
+                }
                 turn.end(machine)?;
                 let taken = match self.uncordon(machine).await {
                     Ok(()) => String::new(),

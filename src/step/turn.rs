@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::Machine;
+use super::{CONTAINERD, KUBELET, Machine};
 use crate::known::paths;
 
 /// A change that has begun on this host and has not proved itself. There is at most one of each kind.
@@ -23,6 +23,9 @@ struct Record {
     files: BTreeMap<String, Option<Copied>>,
     /// Where the link to the release in use led.
     current: Option<String>,
+    /// What each unit was started with.
+    #[serde(default)]
+    started: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +57,7 @@ impl Turn {
             turn.record.current = fs_err::read_link(machine.path(paths::CURRENT))
                 .ok()
                 .map(|target| target.to_string_lossy().into_owned());
+            turn.record.started = started(machine);
         }
         fs_err::create_dir_all(&path)?;
         // Some of the files are secrets.
@@ -99,6 +103,11 @@ impl Turn {
         self.record.current.as_deref()
     }
 
+    /// What each unit was started with before.
+    pub(super) fn started(&self) -> &BTreeMap<String, String> {
+        &self.record.started
+    }
+
     /// Ends it: either what is new has proved itself, or everything is as it was.
     pub(super) fn end(self, machine: &Machine<'_>) -> anyhow::Result<()> {
         let path = machine.path(&self.folder);
@@ -107,6 +116,14 @@ impl Turn {
         fs_err::remove_dir_all(path)?;
         Ok(())
     }
+}
+
+fn started(machine: &Machine<'_>) -> BTreeMap<String, String> {
+    let read = |unit: &str| {
+        let digest = fs_err::read_to_string(machine.path(&format!("{}/{unit}", paths::STARTED))).ok()?;
+        Some((unit.to_string(), digest))
+    };
+    [CONTAINERD, KUBELET].into_iter().filter_map(read).collect()
 }
 
 /// Puts a file as it should be. True if it changed.

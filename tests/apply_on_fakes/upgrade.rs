@@ -266,6 +266,45 @@ fn the_release_before_the_last_goes_when_the_next_one_comes() {
     }
 }
 
+/// Between the control planes' turns and the nodes' every host uses the old release, and only `rollback` may go down.
+#[test]
+fn a_half_done_upgrade_goes_on_or_back_by_name_only() {
+    let (old, world, _folder) = installed();
+    let mut new = old.to_version(VERSION, Versions::Forward);
+    let plan = planned(&new, &world);
+    let first = plan.tasks.iter().find(|task| matches!(task.step, Step::RollControlPlane(_))).unwrap();
+    let tap = Tap::new();
+    let wanted = (first.host.clone(), first.step.title());
+    let one_is_new =
+        |event: &Event| matches!(event, Event::Finished { host, title, .. } if (host, title) == (&wanted.0, &wanted.1));
+    live(async {
+        let mut fleet = new.fleet(super::operator::pipes(&world), &tap);
+        let report = new.run_until(&mut fleet, &plan, tap.seen(one_is_new)).await;
+        assert!(report.interrupted && report.failures.is_empty(), "{report:#?}");
+    });
+    assert!(["m1", "m2", "m3", "w1"].iter().all(|host| world.with(host, |machine| machine.version()) == OLD));
+    let refused = |office: &Office| {
+        let problems = live(async {
+            let mut fleet = office.fleet(super::operator::pipes(&world), &Tap::new());
+            let observed = office.observe(&mut fleet).await;
+            office.plan(&observed)
+        });
+        problems.err().into_iter().flatten().map(|problem| format!("{problem}\n")).collect::<String>()
+    };
+    for versions in [Versions::Keep, Versions::Forward] {
+        let text = refused(&old.to_version(OLD, versions));
+        assert!(
+            text.contains("its control plane runs v1.37.2, of an upgrade that was not finished"),
+            "{versions:?}: {text}"
+        );
+    }
+    assert_eq!(refused(&new), "");
+    new = old.to_version(OLD, Versions::Back);
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    check_version(&world, OLD, "back");
+}
+
 /// What a turn wrote before it was cut off is as it should be for the next run, whose plan names it no more; going back
 /// concerns it all the same.
 #[test]

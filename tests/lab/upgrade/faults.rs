@@ -341,8 +341,6 @@ fn bad_setting(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     };
     let touched: Vec<String> = cluster.nodes().filter_map(of_nodes).collect();
     assert!(touched.is_empty(), "left with the bad setting: {touched:?}");
-    // What kubelet was started with last is forgotten on the way back, so that it may be started once more.
-    labs.apply(&cluster.inventory).expect(0);
     labs.apply(&cluster.inventory).expect_in_sync();
     expect_version(cluster, NEW);
     load.end(notes).expect_flawless();

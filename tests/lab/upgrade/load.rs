@@ -141,7 +141,6 @@ impl Outcome {
     pub fn expect_flawless(&self) {
         let (asked, watched, served) = (self.traffic.all(), self.traffic.watched(), self.service.all());
         assert_eq!(asked.failures(), 0, "API requests failed");
-        assert!(asked.p99 < 1000.0, "p99 {} ms", asked.p99);
         assert!(watched.writes > asked.count / 10, "only {} of {} requests wrote", watched.writes, asked.count);
         assert!(watched.lost.is_empty(), "the watch lost {:?}", watched.lost);
         assert!(watched.disordered.is_empty(), "out of order: {:?}", watched.disordered);
