@@ -18,6 +18,8 @@ const CALLER: &str = "m1";
 const BEFORE: Duration = Duration::from_secs(2);
 /// Two masters may both look away for one look's time: when one has just come back.
 const TOGETHER: u64 = 500;
+/// Of ten requests a second to the service, where its caller's routes are away for a moment.
+const ROUTES: usize = 5;
 
 const IMAGE_OF: &str = "jsonpath={.spec.template.spec.containers[0].image}";
 
@@ -139,13 +141,27 @@ impl Outcome {
     /// Nobody noticed anything.
     #[track_caller]
     pub fn expect_flawless(&self) {
+        self.expect_flawless_api();
+        assert_eq!(self.service.all().failures(), 0, "the service failed");
+    }
+
+    /// The same where calico-node starts again on the caller's own node: BIRD's routes to other nodes' pods were seen to be
+    /// away for a tenth of a second, once in two upgrades.
+    #[track_caller]
+    pub fn expect_flawless_but_for_routes(&self) {
+        self.expect_flawless_api();
+        let failures = self.service.all().failures();
+        assert!(failures <= ROUTES, "the service failed {failures} times");
+    }
+
+    #[track_caller]
+    fn expect_flawless_api(&self) {
         let (asked, watched, served) = (self.traffic.all(), self.traffic.watched(), self.service.all());
         assert_eq!(asked.failures(), 0, "API requests failed");
         assert!(watched.writes > asked.count / 10, "only {} of {} requests wrote", watched.writes, asked.count);
         assert!(watched.lost.is_empty(), "the watch lost {:?}", watched.lost);
         assert!(watched.disordered.is_empty(), "out of order: {:?}", watched.disordered);
         assert!(served.count > asked.count / 10, "only {} requests to the service", served.count);
-        assert_eq!(served.failures(), 0, "the service failed");
         self.expect_one_away();
     }
 
