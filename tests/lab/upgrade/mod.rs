@@ -21,7 +21,7 @@ mod whole;
 
 pub use faults::{after_the_upgrade, before_the_upgrade};
 pub use half_done::is_taken_back;
-pub use payload::disturbs_nobody;
+pub use payload::{arrives, disturbs_nobody};
 pub use whole::under_load;
 
 const OLD: &str = "v1.36.4";
