@@ -21,7 +21,7 @@ use crate::event::{Phase, Sink};
 use crate::facts::Observed;
 use crate::inventory::Inventory;
 use crate::known::paths;
-use crate::plan::{Detail, Plan, Saved, Scope, Versions, explain};
+use crate::plan::{Detail, Plan, Saved, Versions, explain};
 use crate::progress::{self, Recorder, Tee};
 use crate::step::{RunProbePod, Step};
 
@@ -105,11 +105,7 @@ impl Apply {
         let sink: Arc<dyn Sink> = Arc::new(Tee::new(vec![screen, recorder.clone()]));
         let choose = |inventory: &Inventory| match &saved {
             Some(saved) => Ok(saved.scope.clone()),
-            None => {
-                let mut scope = Scope { versions: self.versions, ..self.chosen.scope(inventory)? };
-                self.rolling.apply_to(&mut scope, inventory)?;
-                Ok(scope)
-            }
+            None => self.rolling.scope(&self.chosen, self.versions, inventory),
         };
         let mut context = Context::open_for(&self.common, choose, Purpose::Change, sink)?;
         if let (Some(path), Some(saved)) = (&self.file, &saved) {

@@ -1,6 +1,5 @@
 //! What every verb on a cluster starts with: inventory, payload, the cluster's folder, and the hosts as they are.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +10,13 @@ use anyhow::Context as _;
 use super::Common;
 use super::read::read;
 use super::sources::Sources;
-use super::target::{Base, folder_of, target};
+use super::target::{folder_of, targets};
 use crate::agent::Look;
 use crate::component::{self, Input};
 use crate::engine::{Fleet, Vault};
 use crate::error::{Kind, of_kind};
 use crate::event::Sink;
 use crate::facts::Observed;
-use crate::host::make_room;
 use crate::host::ssh::SshConnector;
 use crate::inventory::Inventory;
 use crate::payload::Payload;
@@ -57,19 +55,8 @@ impl Context {
         let folder = common.folder.clone().unwrap_or_else(|| folder_of(&beside, &inventory.cluster));
         let (store, vault) = open_store(&folder, purpose, payload)?;
         let vault = Arc::new(vault);
-        let sudo_password = common.access.sudo_password()?;
-        let base = Base {
-            inventory: &beside,
-            cluster: &folder,
-            sudo_password,
-            config: &common.access.ssh_config()?,
-            warnings: RefCell::default(),
-        };
         let hosts = inventory.hosts.values().filter(|host| scope.looks_at(host));
-        let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
-        let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
-        base.warn();
-        make_room(targets.len(), common.access.width())?;
+        let targets = targets(&common.access, &beside, &folder, hosts)?;
         let connector = Arc::new(SshConnector::new(common.access.options(&folder, &sink)));
         let fleet = Fleet::new(connector, sink, targets).at_once(common.access.width());
         Ok(Context { inventory, sources: common.sources.clone(), folder, store, vault, fleet, scope })

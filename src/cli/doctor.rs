@@ -1,6 +1,5 @@
 //! `barque doctor`: what is wrong on the hosts, and how to mend it; before an install and any day after.
 
-use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::access::Access;
 use super::read::read;
 use super::sources::Sources;
-use super::target::{Base, folder_of, target};
+use super::target::{folder_of, targets};
 use super::{say, say_painted};
 use crate::agent::Look;
 use crate::component;
@@ -19,7 +18,6 @@ use crate::doctor::{self, Input, Level, diagnose};
 use crate::engine::{self, Examine};
 use crate::error::{Kind, with_hint};
 use crate::event::Sink;
-use crate::host::make_room;
 use crate::host::ssh::SshConnector;
 use crate::progress;
 
@@ -65,19 +63,11 @@ impl Doctor {
             return Err(with_hint(Kind::BadInput, message, "name hosts of the inventory with --only"));
         }
         let folder = self.folder.clone().unwrap_or_else(|| folder_of(&beside, &inventory.cluster));
-        let sudo_password = self.access.sudo_password()?;
-        let base = Base {
-            inventory: &beside,
-            cluster: &folder,
-            sudo_password,
-            config: &self.access.ssh_config()?,
-            warnings: RefCell::default(),
-        };
         let hosts = inventory.hosts.values().filter(|host| self.only.is_empty() || self.only.contains(&host.name));
         let (modules, sysctls) = component::looked_for();
         let wanted = Examine {
             inventory: &inventory,
-            targets: hosts.map(|host| Ok((host.name.clone(), target(host, &base)?))).collect::<anyhow::Result<_>>()?,
+            targets: targets(&self.access, &beside, &folder, hosts)?,
             width: self.access.width(),
             look: Look { modules, sysctls, units: doctor::units() },
             questions: doctor::questions(),
@@ -85,8 +75,6 @@ impl Doctor {
             matrix: !self.no_matrix,
             token: hex::encode(rand::random::<[u8; 16]>()),
         };
-        base.warn();
-        make_room(wanted.targets.len(), wanted.width)?;
         let mode = if self.output == Form::Text { progress::Mode::Auto } else { progress::Mode::Quiet };
         let sink: Arc<dyn Sink> = Arc::from(progress::sink(mode));
         let connector = Arc::new(SshConnector::new(self.access.options(&folder, &sink)));

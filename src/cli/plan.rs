@@ -13,7 +13,7 @@ use super::rolling::Rolling;
 use super::view::Shown;
 use super::{Common, saved, say, tell};
 use crate::error::Kind;
-use crate::plan::{Detail, Scope, Versions};
+use crate::plan::{Detail, Versions};
 use crate::progress;
 
 #[derive(Args)]
@@ -44,11 +44,7 @@ impl Plan {
         let mode = if show.json() { progress::Mode::Quiet } else { show.mode() };
         let purpose = if self.out.is_some() { Purpose::Bind } else { Purpose::Look };
         let versions = if self.upgrade { Versions::Forward } else { Versions::Keep };
-        let choose = |inventory: &_| {
-            let mut scope = Scope { versions, ..self.chosen.scope(inventory)? };
-            self.rolling.apply_to(&mut scope, inventory)?;
-            Ok(scope)
-        };
+        let choose = |inventory: &_| self.rolling.scope(&self.chosen, versions, inventory);
         let mut context = Context::open_for(&self.common, choose, purpose, Arc::from(progress::sink(mode)))?;
         let observed = context.observe().await?;
         let mut plan = context.plan_at_most(&observed, self.chosen.count())?;

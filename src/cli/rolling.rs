@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 
+use super::chosen::Chosen;
 use crate::error::{Kind, with_hint};
 use crate::facts::pods::{DrainOptions, Fate};
 use crate::inventory::Inventory;
-use crate::plan::{Drain, MaxUnavailable, Rollout, Scope, Stage, select};
+use crate::plan::{Drain, MaxUnavailable, Rollout, Scope, Stage, Versions, select};
 
 #[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Changing nodes that serve")]
@@ -84,8 +85,14 @@ impl Rolling {
         flags || numbers || drain.is_some() || pause_after.is_some() || until.is_some()
     }
 
-    /// Puts it into a scope.
-    pub(super) fn apply_to(&self, scope: &mut Scope, inventory: &Inventory) -> anyhow::Result<()> {
+    /// What a run concerns: the chosen hosts, what may happen to versions, and the way over hosts that serve.
+    pub(super) fn scope(&self, chosen: &Chosen, versions: Versions, inventory: &Inventory) -> anyhow::Result<Scope> {
+        let mut scope = Scope { versions, ..chosen.scope(inventory)? };
+        self.apply_to(&mut scope, inventory)?;
+        Ok(scope)
+    }
+
+    fn apply_to(&self, scope: &mut Scope, inventory: &Inventory) -> anyhow::Result<()> {
         let default = Rollout::default();
         scope.rollout = Rollout {
             max_unavailable: self.max_unavailable.unwrap_or(default.max_unavailable),

@@ -1,14 +1,15 @@
 //! Where things are for the operator: the cluster's folder, and the way to each host.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::access::Access;
 use crate::error::{Kind, with_hint};
 use crate::host::ssh_config::{Asked, SshConfig, Way};
-use crate::host::{Identities, SudoPassword, Target};
+use crate::host::{Identities, SudoPassword, Target, make_room};
 use crate::inventory::{self, Jump, SSH_USER};
 
 /// The folder that a file is in.
@@ -44,15 +45,15 @@ fn own_password(host: &inventory::Host) -> Option<SudoPassword> {
 }
 
 /// What is the same for the ways to all hosts of a run.
-pub(super) struct Base<'a> {
+struct Base<'a> {
     /// The inventory's folder.
-    pub(super) inventory: &'a Path,
+    inventory: &'a Path,
     /// The cluster's folder.
-    pub(super) cluster: &'a Path,
-    pub(super) sudo_password: Option<SudoPassword>,
-    pub(super) config: &'a SshConfig,
+    cluster: &'a Path,
+    sudo_password: Option<SudoPassword>,
+    config: &'a SshConfig,
     /// What holds for some host and is not followed.
-    pub(super) warnings: RefCell<BTreeSet<String>>,
+    warnings: RefCell<BTreeSet<String>>,
 }
 
 impl Base<'_> {
@@ -63,7 +64,7 @@ impl Base<'_> {
     }
 
     /// Tells each warning once, whatever number of hosts it holds for.
-    pub(super) fn warn(&self) {
+    fn warn(&self) {
         self.warnings.take().iter().for_each(|warning| super::tell(&format!("warning: {warning}\n")));
     }
 }
@@ -71,8 +72,30 @@ impl Base<'_> {
 /// Bastions before bastions: a row longer than this leads in a circle.
 const DEPTH: usize = 8;
 
+/// The ways to these hosts, with room for a connection to each; what of ssh's configuration is not followed is told once.
+/// `beside` is the inventory's folder, `cluster` the cluster's.
+pub(super) fn targets<'h>(
+    access: &Access,
+    beside: &Path,
+    cluster: &Path,
+    hosts: impl Iterator<Item = &'h inventory::Host>,
+) -> anyhow::Result<BTreeMap<String, Target>> {
+    let base = Base {
+        inventory: beside,
+        cluster,
+        sudo_password: access.sudo_password()?,
+        config: &access.ssh_config()?,
+        warnings: RefCell::default(),
+    };
+    let targets = hosts.map(|host| Ok((host.name.clone(), target(host, &base)?)));
+    let targets: BTreeMap<_, _> = targets.collect::<anyhow::Result<_>>()?;
+    base.warn();
+    make_room(targets.len(), access.width())?;
+    Ok(targets)
+}
+
 /// The way to a host: what the inventory says, else ssh's configuration, else barque's defaults.
-pub(super) fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<Target> {
+fn target(host: &inventory::Host, base: &Base<'_>) -> anyhow::Result<Target> {
     let ssh = &host.ssh;
     let own = ssh.known_hosts.as_deref().map(|text| resolve(base.inventory, text));
     let known_hosts: Vec<PathBuf> = own.into_iter().chain([base.cluster.join("known_hosts")]).collect();
