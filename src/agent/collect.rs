@@ -13,7 +13,7 @@ use crate::facts::{Disk, FileFacts, HostFacts, parse};
 use crate::known::{names, paths};
 use crate::pki;
 use crate::secret::{Secret, sha256_hex};
-use crate::step::{Input, Machine, TURN_RECORD};
+use crate::step::{Input, Machine, TURN_RECORD, remembered};
 
 /// A configuration file of a node is small; a larger one is none of ours and is reported by its size.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -47,7 +47,7 @@ pub(super) async fn host(machine: &Machine<'_>, look: &Look) -> anyhow::Result<H
         files,
         certificates,
         units: units(machine, &look.units).await,
-        started: started(machine),
+        started: remembered(machine),
         layers: layers(machine),
         images: images(machine).await,
         releases: releases(machine),
@@ -191,14 +191,6 @@ async fn units(machine: &Machine<'_>, wanted: &[String]) -> BTreeMap<String, cra
 fn names_in(machine: &Machine<'_>, folder: &str) -> Vec<String> {
     let entries = fs_err::read_dir(machine.path(folder)).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
-fn started(machine: &Machine<'_>) -> BTreeMap<String, String> {
-    let read = |name: String| {
-        let text = fs_err::read_to_string(machine.path(&format!("{}/{name}", paths::STARTED))).ok()?;
-        Some((name, text))
-    };
-    names_in(machine, paths::STARTED).into_iter().filter_map(read).collect()
 }
 
 fn stopped(machine: &Machine<'_>) -> BTreeSet<String> {

@@ -75,7 +75,6 @@ impl Lane {
             if !self.may_start(&task, ends_turn).await {
                 break;
             }
-            before = Some(task.clone());
             let started = Instant::now();
             let (host, phase, title) = (task.host.clone(), task.phase, task.step.title());
             self.sink.emit(Event::Started { task: task.id, host: host.clone(), phase, title: title.clone() });
@@ -85,6 +84,7 @@ impl Lane {
                     let milliseconds = started.elapsed().as_millis() as u64;
                     self.sink.emit(Event::Finished { task: task.id, host, phase, title, outcome, milliseconds });
                     self.board.send_modify(|board| board.done[task.id] = true);
+                    before = Some(task);
                 }
                 Ok(None) => break,
                 Err((error, log)) => {

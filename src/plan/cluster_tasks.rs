@@ -59,10 +59,14 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, rolled: Vec
 
 /// Nodes that barque cordoned in a run that did not come to its end, and that have no turn in this one.
 fn uncordon(plan: &mut Plan, input: &Input<'_>, scope: &Scope, lead: &str) {
+    // Where the run pauses, a node that has its turn later is left for that.
+    if plan.paused_after.is_some() {
+        return;
+    }
     let uncordons = |task: &Task, node: &str| matches!(&task.step, Step::UncordonNode(step) if step.node == node);
     let cordoned = |host: &&Host| scope.takes(&host.name) && turns::is_cordoned_by_us(input, &host.name);
     for host in input.inventory.hosts.values().filter(cordoned) {
-        if !plan.tasks.iter().any(|task| uncordons(task, &host.name)) && plan.paused_after.is_none() {
+        if !plan.tasks.iter().any(|task| uncordons(task, &host.name)) {
             let (node, kubeconfig) = (host.name.clone(), paths::SUPER_ADMIN_CONF.to_string());
             plan.push(lead, Phase::Nodes, Vec::new(), Step::UncordonNode(UncordonNode { node, kubeconfig }));
         }

@@ -67,7 +67,7 @@ pub use set_swap::SetSwap;
 pub use snapshot_etcd::SnapshotEtcd;
 pub use soak_node::SoakNode;
 pub use start_pods::StartPods;
-pub use start_unit::{CONTAINERD, KUBELET, StartUnit};
+pub use start_unit::{CONTAINERD, KUBELET, StartUnit, remembered};
 pub use stop_pods::StopPods;
 pub use turn::RECORD as TURN_RECORD;
 pub use uncordon_node::UncordonNode;

@@ -2,22 +2,22 @@
 //! runs from them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::known::{names, paths};
 use crate::release::Release;
 
 use super::Machine;
 
-/// Removes releases, their images and their layers. Answers the versions that went.
-pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Result<Vec<String>> {
+/// Removes releases, their images and their layers.
+pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Result<()> {
     let folder = machine.path(paths::RELEASES);
     let current = fs_err::read_link(machine.path(paths::CURRENT)).ok();
     let current = current.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     // A host that uses none yet has nothing that is old.
-    let Some(current) = current else { return Ok(Vec::new()) };
+    let Some(current) = current else { return Ok(()) };
     let mut kept_blobs = BTreeSet::new();
-    let mut removed = Vec::new();
+    let mut is_less = false;
     for entry in fs_err::read_dir(&folder)? {
         let entry = entry?;
         let version = entry.file_name().to_string_lossy().into_owned();
@@ -31,28 +31,25 @@ pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Resu
             Some(release) => {
                 forget_image(machine, &release.image).await;
                 fs_err::remove_dir_all(entry.path())?;
-                removed.push(version);
+                is_less = true;
             }
         }
     }
-    if !removed.is_empty() {
-        remove_layers(&machine.path(paths::LAYERS), &kept_blobs)?;
-    }
-    Ok(removed)
+    if is_less { remove_layers(&machine.path(paths::LAYERS), &kept_blobs) } else { Ok(()) }
 }
 
+/// The names of its blobs' files.
 fn blobs(release: &Release) -> impl Iterator<Item = String> {
     let layers = release.layers.iter().map(|layer| &layer.digest);
     let all = [&release.manifest.digest, &release.config.digest].into_iter().chain(layers);
-    all.map(|digest| digest.trim_start_matches("sha256:").to_string()).collect::<Vec<_>>().into_iter()
+    all.map(|digest| digest.trim_start_matches("sha256:").to_string())
 }
 
 /// A process has one of its programs open: a pod's shim outlives the containerd that started it.
 fn runs_from(machine: &Machine<'_>, release: &Path) -> bool {
     let processes = fs_err::read_dir(machine.path("/proc")).into_iter().flatten().flatten();
-    let programs = processes.filter_map(|entry| fs_err::read_link(entry.path().join("exe")).ok());
-    let below = |program: PathBuf| program.starts_with(release);
-    programs.into_iter().any(below)
+    let mut programs = processes.filter_map(|entry| fs_err::read_link(entry.path().join("exe")).ok());
+    programs.any(|program| program.starts_with(release))
 }
 
 /// That it is not there any more, or that containerd does not answer now, costs some space and nothing else.

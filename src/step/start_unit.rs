@@ -1,5 +1,6 @@
 //! A systemd unit: enabled, running, and with what was written last.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,15 @@ pub(super) async fn start(machine: &Machine<'_>, unit: &str, restart: bool) -> a
 /// Notes what a unit was started with; after its start, so that a run that is cut off before starts it again.
 pub(super) fn remember(machine: &Machine<'_>, unit: &str, configuration: &str) -> anyhow::Result<()> {
     machine.write(&format!("{}/{unit}", paths::STARTED), configuration.as_bytes(), 0o644).map(drop)
+}
+
+/// What each unit was started with, as far as that is noted.
+pub fn remembered(machine: &Machine<'_>) -> BTreeMap<String, String> {
+    let entries = fs_err::read_dir(machine.path(paths::STARTED)).into_iter().flatten().flatten();
+    let read = |entry: fs_err::DirEntry| {
+        Some((entry.file_name().to_string_lossy().into_owned(), fs_err::read_to_string(entry.path()).ok()?))
+    };
+    entries.filter_map(read).collect()
 }
 
 /// Takes back that units run with what barque wrote, before something that they read changes: a run that is cut off

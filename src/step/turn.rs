@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::{CONTAINERD, KUBELET, Machine};
+use super::{Machine, start_unit};
 use crate::known::paths;
 
 /// A change that has begun on this host and has not proved itself. There is at most one of each kind.
@@ -57,7 +57,7 @@ impl Turn {
             turn.record.current = fs_err::read_link(machine.path(paths::CURRENT))
                 .ok()
                 .map(|target| target.to_string_lossy().into_owned());
-            turn.record.started = started(machine);
+            turn.record.started = start_unit::remembered(machine);
         }
         fs_err::create_dir_all(&path)?;
         // Some of the files are secrets.
@@ -116,14 +116,6 @@ impl Turn {
         fs_err::remove_dir_all(path)?;
         Ok(())
     }
-}
-
-fn started(machine: &Machine<'_>) -> BTreeMap<String, String> {
-    let read = |unit: &str| {
-        let digest = fs_err::read_to_string(machine.path(&format!("{}/{unit}", paths::STARTED))).ok()?;
-        Some((unit.to_string(), digest))
-    };
-    [CONTAINERD, KUBELET].into_iter().filter_map(read).collect()
 }
 
 /// Puts a file as it should be. True if it changed.

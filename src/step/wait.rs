@@ -37,10 +37,9 @@ where
     let deadline = Instant::now() + limit;
     let mut told = String::new();
     loop {
-        let reason = match tokio::time::timeout_at(deadline, ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(reason)) => format!("{reason:#}"),
-            Err(_) => "no answer".to_string(),
+        let reason = match answer(deadline, ask()).await {
+            Ok(answer) => return Ok(answer),
+            Err(reason) => reason,
         };
         if Instant::now() + pause >= deadline {
             bail!("waited {} s for {what}: {reason}", limit.as_secs());
@@ -50,6 +49,14 @@ where
             told = reason;
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// One answer before the deadline, or the reason why there is none.
+async fn answer<T>(deadline: Instant, asked: impl Future<Output = anyhow::Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout_at(deadline, asked).await {
+        Ok(answer) => answer.map_err(|reason| format!("{reason:#}")),
+        Err(_) => Err("no answer".to_string()),
     }
 }
 
@@ -68,10 +75,9 @@ where
     let mut told = BTreeSet::new();
     let mut deadline = Instant::now() + limit;
     loop {
-        let reason = match tokio::time::timeout_at(deadline, ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(reason)) => format!("{reason:#}"),
-            Err(_) => "no answer".to_string(),
+        let reason = match answer(deadline, ask()).await {
+            Ok(answer) => return Ok(answer),
+            Err(reason) => reason,
         };
         if told.insert(reason.clone()) {
             deadline = Instant::now() + limit;
