@@ -1,5 +1,7 @@
 //! One version set, as the payload's `release.yaml` lists it: image, layers, programs and files, each by digest.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +13,12 @@ pub struct Release {
     pub version: String,
     /// In Go's words: `amd64`.
     pub architecture: String,
-    /// The image's full name, as every pod of the cluster names it.
+    /// The image's full name, as pods name it whose program comes with Kubernetes.
     pub image: String,
+    /// The same image's names for the other pods, by the layer that holds their program. Such a name follows from the bytes
+    /// that the pod uses, so releases that share them share it, and the pod need not start again.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
     /// The image's OCI manifest.
     pub manifest: Blob,
     /// The image's OCI configuration.
@@ -92,6 +98,23 @@ impl Release {
     /// Bytes that the release takes on a node: the layers as they come, and what is unpacked from them.
     pub fn footprint(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size + layer.unpacked_size).sum()
+    }
+
+    /// The image's name for a pod whose program is in this layer.
+    pub fn image_of(&self, layer: &str) -> &str {
+        self.images.get(layer).unwrap_or(&self.image)
+    }
+
+    /// Every name of the image, its own first.
+    pub fn image_names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.image).chain(self.images.values())
+    }
+
+    /// Whether these images, by name with the manifest that each leads to, are all that this release's pods need. Another
+    /// name's manifest may be that of a release which shares its bytes.
+    pub fn is_among(&self, images: &BTreeMap<String, String>) -> bool {
+        images.get(&self.image) == Some(&self.manifest.digest)
+            && self.images.values().all(|name| images.contains_key(name))
     }
 
     /// Reads and checks a `release.yaml`.

@@ -95,12 +95,21 @@ make_payload() {
     rm -rf "$work" "$target.old"
 }
 
+# used_by LAYER: a hash of what a pod uses whose program is in that layer: the layer, and the base under all.
+used_by() {
+    awk -v layer="$1" '$1 == "base" || $1 == layer { print $2 }' | sha256sum | cut -c1-12
+}
+
 write_release_yaml() { # WORK CONFIG MANIFEST
     local name digest diff size unpacked crds=manifests/calico-crds.yaml
     {
         echo "version: $RELEASE"
         echo "architecture: amd64"
         echo "image: docker.io/library/barque:$RELEASE"
+        echo "images:"
+        for name in etcd coredns calico barque; do
+            echo "  $name: docker.io/library/barque:$name-$(used_by "$name" <"$1/layers")"
+        done
         echo "manifest: {digest: \"${3% *}\", size: ${3#* }}"
         echo "config: {digest: \"${2% *}\", size: ${2#* }}"
         echo "layers:"

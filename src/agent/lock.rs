@@ -37,6 +37,9 @@ pub struct Holder {
     pub since: String,
     /// The address from which the operator came, if sshd told it.
     pub from: Option<String>,
+    /// The agent's process, on the master.
+    #[serde(default)]
+    pub agent: u32,
 }
 
 impl fmt::Display for Holder {
@@ -63,8 +66,10 @@ impl Drop for Held {
     }
 }
 
-/// Someone who only looks holds the lock for a moment; the agent of a run that was killed needs one to end.
-const ATTEMPTS: usize = 40;
+/// Someone who only looks holds the lock for a moment; the agent of a run that was killed needs one to notice.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// An agent that ends waits for what it has begun to write, on a slow disk for long.
+const END: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// Takes the lock, or tells who holds it. Where the holder is the same run, whose connection broke, both agree: the lock
@@ -73,22 +78,25 @@ pub(super) async fn take(machine: &Machine<'_>, mut holder: Holder) -> anyhow::R
     if let Some(address) = std::env::var("SSH_CONNECTION").ok().and_then(|text| Some(text.split(' ').next()?.into())) {
         holder.from = Some(address);
     }
+    holder.agent = std::process::id();
     let path = machine.path(paths::LOCK);
     fs_err::create_dir_all(machine.path(paths::STATE))?;
     let mut options = fs_err::OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    for attempt in 1.. {
+    let begun = tokio::time::Instant::now();
+    let there = loop {
         if try_lock(&file)? {
             write(&file, &holder)?;
             return Ok(Ok(Held { _file: Some(file), waiting: None }));
         }
-        if attempt == ATTEMPTS {
-            break;
+        let there = read(machine);
+        let limit = if is_ending(there.agent) { END } else { PATIENCE };
+        if begun.elapsed() >= limit {
+            break there;
         }
         tokio::time::sleep(MOMENT).await;
-    }
-    let there = read(machine);
+    };
     if there.run != holder.run {
         return Ok(Err(there));
     }
@@ -110,6 +118,13 @@ pub(super) fn holder(machine: &Machine<'_>) -> Option<Holder> {
         Err(Errno::WOULDBLOCK) => Some(read(machine)),
         _ => None,
     }
+}
+
+/// The process has ended, or ends as soon as the kernel has written what it waits for (proc_pid_stat(5)).
+fn is_ending(process: u32) -> bool {
+    let Ok(text) = fs_err::read_to_string(format!("/proc/{process}/stat")) else { return process != 0 };
+    let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('Z' | 'X' | 'D'))
 }
 
 fn try_lock(file: &File) -> anyhow::Result<bool> {

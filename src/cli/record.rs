@@ -76,6 +76,7 @@ pub(super) fn holder(verb: &str) -> anyhow::Result<Holder> {
         what: verb.to_string(),
         since: now.format(&Rfc3339)?,
         from: variable("SSH_CONNECTION").and_then(|text| Some(text.split(' ').next()?.to_string())),
+        agent: 0,
     })
 }
 

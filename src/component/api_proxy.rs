@@ -42,7 +42,7 @@ impl Component for ApiProxy {
         let mut values = json!({
             "name": POD,
             "namespace": names::SYSTEM_NAMESPACE,
-            "image": input.cluster.release.image,
+            "image": input.cluster.release.image_of("barque"),
             "port": ports::LOCAL_PROXY,
             "health_port": ports::LOCAL_PROXY_HEALTH,
             "pki": paths::PKI,

@@ -24,7 +24,7 @@ impl Component for Calico {
             "calico/objects.yaml",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
-                "image": input.release.image,
+                "image": input.release.image_of("calico"),
                 "local_port": ports::LOCAL_PROXY,
                 "asn": network.asn,
                 "pods": network.pods,

@@ -22,7 +22,8 @@ impl Component for Containerd {
             &json!({
                 "data": paths::CONTAINERD_DATA,
                 "socket": paths::CONTAINERD_SOCKET,
-                "image": release.image,
+                // What holds a pod's namespaces is our own program.
+                "image": release.image_of("barque"),
                 "may_raise_limits": input.facts.may_raise_limits,
                 "release_cni": format!("{}{}", paths::CURRENT, paths::CNI_BIN),
                 "cni_bin": paths::CNI_BIN,

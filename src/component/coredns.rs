@@ -30,7 +30,7 @@ impl Component for CoreDns {
             "coredns/objects.yaml",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
-                "image": input.release.image,
+                "image": input.release.image_of("coredns"),
                 "domain": input.inventory.network.domain,
                 "address": input.dns_address(),
                 "upstreams": upstreams.join(" "),

@@ -30,7 +30,7 @@ impl Component for Etcd {
             "etcd",
             &json!({
                 "namespace": names::SYSTEM_NAMESPACE,
-                "image": input.cluster.release.image,
+                "image": input.cluster.release.image_of("etcd"),
                 "node": input.host.name,
                 "address": input.host.address,
                 "cluster": input.cluster.inventory.cluster,

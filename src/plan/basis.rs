@@ -135,7 +135,9 @@ fn host_facts(input: &HostInput<'_>, part: &HostPart) -> BTreeMap<String, String
     put("releases".into(), format!("{} of them, {}", releases.len(), short(&releases.join(" "))));
     put("begun changes".into(), text(&facts.turns.iter().cloned().collect::<Vec<_>>()));
     put("release in use".into(), facts.current.clone().unwrap_or_else(|| "none".to_string()));
-    put("image".into(), facts.images.get(&release.image).cloned().unwrap_or_else(|| "none".to_string()));
+    for name in release.image_names() {
+        put(format!("image {name}"), facts.images.get(name).cloned().unwrap_or_else(|| "none".to_string()));
+    }
     put("data of etcd".into(), yes(facts.etcd_data));
     put("members of etcd in its manifest".into(), facts.etcd_initial_cluster.clone().unwrap_or_default());
     put("release of the control plane".into(), facts.control_plane.clone().unwrap_or_default());

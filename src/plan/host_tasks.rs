@@ -244,7 +244,7 @@ fn payload(
     let release = &common.release;
     let unpacked = facts.releases.get(&release.version) == Some(&common.release_digest)
         && (when == Use::Later || facts.current.as_deref() == Some(release.version.as_str()));
-    let imported = facts.images.get(&release.image) == Some(&release.manifest.digest);
+    let imported = release.is_among(&facts.images);
     let layers = release.layers.iter().map(|layer| Blob { digest: layer.digest.clone(), size: layer.size });
     let blobs: Vec<Blob> = std::iter::once(release.config.clone()).chain(layers).collect();
     if !unpacked || !imported {
@@ -264,7 +264,8 @@ fn payload(
     }
     if !imported {
         let (image, manifest) = (release.image.clone(), release.manifest.clone());
-        push(Phase::Payload, Step::ImportImage(ImportImage { image, manifest, blobs }));
+        let other_names = release.images.values().cloned().collect();
+        push(Phase::Payload, Step::ImportImage(ImportImage { image, other_names, manifest, blobs }));
     }
 }
 

@@ -177,7 +177,7 @@ fn machine(input: &HostInput<'_>, wanted: &Wanted, add: &mut impl FnMut(String, 
 
 fn disks(input: &HostInput<'_>, add: &mut impl FnMut(String, String)) {
     let release = input.cluster.release;
-    let installed = input.facts.images.get(&release.image) == Some(&release.manifest.digest);
+    let installed = release.is_among(&input.facts.images);
     let payload = release.footprint();
     for (path, disk) in &input.facts.disks {
         if disk.read_only {

@@ -19,6 +19,8 @@ use crate::release::Blob;
 pub struct ImportImage {
     /// Full name.
     pub image: String,
+    /// More names for it.
+    pub other_names: Vec<String>,
     /// Its manifest.
     pub manifest: Blob,
     /// Configuration and layers.
@@ -32,7 +34,8 @@ impl ImportImage {
     }
 
     pub(super) fn details(&self) -> Vec<String> {
-        vec![format!("{} as {}, pinned", self.manifest.digest, self.image)]
+        let names: Vec<&str> = std::iter::once(&self.image).chain(&self.other_names).map(String::as_str).collect();
+        vec![format!("{} as {}, pinned", self.manifest.digest, names.join(", "))]
     }
 
     pub(super) fn logs(&self) -> Vec<LogSource> {
@@ -51,6 +54,12 @@ impl ImportImage {
         }
         let label = [&namespaced[..], &["label", &self.image, names::PINNED_LABEL]].concat();
         machine.run(&ctr, &label).await?;
+        if !self.other_names.is_empty() {
+            // They take the label with them, and leave whatever image they led to.
+            let names: Vec<&str> = self.other_names.iter().map(String::as_str).collect();
+            let tag = [&namespaced[..], &["tag", "--local", "--force", &self.image], &names].concat();
+            machine.run(&ctr, &tag).await?;
+        }
         Ok(Outcome::Changed)
     }
 

@@ -16,8 +16,8 @@ pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Resu
     let current = current.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     // A host that uses none yet has nothing that is old.
     let Some(current) = current else { return Ok(()) };
-    let mut kept_blobs = BTreeSet::new();
-    let mut is_less = false;
+    let (mut kept_blobs, mut kept_names, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut old = Vec::new();
     for entry in fs_err::read_dir(&folder)? {
         let entry = entry?;
         let version = entry.file_name().to_string_lossy().into_owned();
@@ -27,15 +27,22 @@ pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Resu
         match release {
             // What cannot be read is not ours to judge.
             None => {}
-            Some(release) if keeps => kept_blobs.extend(blobs(&release)),
+            Some(release) if keeps => {
+                kept_blobs.extend(blobs(&release));
+                kept_names.extend(release.image_names().cloned());
+            }
             Some(release) => {
-                forget_image(machine, &release.image).await;
-                fs_err::remove_dir_all(entry.path())?;
-                is_less = true;
+                names.extend(release.image_names().cloned());
+                old.push(entry.path());
             }
         }
     }
-    if is_less { remove_layers(&machine.path(paths::LAYERS), &kept_blobs) } else { Ok(()) }
+    // Releases share names. A folder goes last, as it tells of the rest.
+    for name in names.difference(&kept_names) {
+        forget_image(machine, name).await;
+    }
+    old.iter().try_for_each(fs_err::remove_dir_all)?;
+    if old.is_empty() { Ok(()) } else { remove_layers(&machine.path(paths::LAYERS), &kept_blobs) }
 }
 
 /// The names of its blobs' files.

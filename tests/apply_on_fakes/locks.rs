@@ -21,6 +21,7 @@ fn holder(run: &str) -> Holder {
         what: "apply".into(),
         since: "2026-11-22T20:00:00Z".into(),
         from: None,
+        agent: 0,
     }
 }
 

@@ -60,9 +60,18 @@ impl Office {
 
     /// One whose barque is of another version.
     pub fn of_version(version: &str, ballast: usize) -> Office {
+        Office::with(|payload| image::write(payload, version, ballast))
+    }
+
+    /// One whose release shares etcd, proxies and add-ons with others of the same parts.
+    pub fn of_version_with_parts(version: &str, parts: &str) -> Office {
+        Office::with(|payload| image::write_with_parts(payload, version, 0, parts))
+    }
+
+    fn with<T>(write: impl FnOnce(&Path) -> T) -> Office {
         let folder = scratch();
         let payload = folder.path().join("payload");
-        image::write(&payload, version, ballast);
+        write(&payload);
         let store = Store::open(&folder.path().join("cluster")).unwrap();
         store.ensure(SystemTime::now()).unwrap();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();
@@ -73,9 +82,14 @@ impl Office {
 
     /// The same cluster's keys, with the payload of another version, to change versions.
     pub fn to_version(&self, version: &str, versions: Versions) -> Office {
+        self.to_version_with_parts(version, versions, version)
+    }
+
+    /// The same, sharing what is not Kubernetes' with others of the same parts.
+    pub fn to_version_with_parts(&self, version: &str, versions: Versions, parts: &str) -> Office {
         let folder = scratch();
         let payload = folder.path().join("payload");
-        image::write(&payload, version, 0);
+        image::write_with_parts(&payload, version, 0, parts);
         // An operator has one barque at a time, so what one process may write the next one may.
         let store = self.store.clone();
         let vault = Vault::open(&store, Source::Image(payload).open(None).unwrap()).unwrap();

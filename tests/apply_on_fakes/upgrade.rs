@@ -36,7 +36,7 @@ fn check_version(world: &World, version: &str, when: &str) {
             assert_eq!(machine.version(), version, "{when}: {host}");
             let proxy = machine.serving_proxy().unwrap();
             let text = machine.text(&format!("/etc/kubernetes/manifests/{proxy}.yaml")).unwrap();
-            assert!(text.contains(&format!("barque:{version}")), "{when}: {host}: {text}");
+            assert!(text.contains(version), "{when}: {host}: {text}");
             assert!(!machine.path("/var/lib/barque/turns/node/turn.json").exists(), "{when}: {host}");
             assert!(!machine.path("/var/lib/barque/turns/control-plane/turn.json").exists(), "{when}: {host}");
         });
@@ -45,7 +45,7 @@ fn check_version(world: &World, version: &str, when: &str) {
         for pod in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
             world.with(host, |machine| {
                 let text = machine.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap();
-                assert!(text.contains(&format!("barque:{version}")), "{when}: {host}: {pod}");
+                assert!(text.contains(version), "{when}: {host}: {pod}");
                 assert!(machine.runs(pod), "{when}: {host}: {pod}");
             });
         }
@@ -123,7 +123,7 @@ fn a_master_whose_new_pods_do_not_start_goes_back_and_the_run_stops() {
     let (old, world, _folder) = installed();
     let new = old.to_version(VERSION, Versions::Forward);
     for host in ["m1", "m2", "m3"] {
-        world.with(host, |machine| machine.broken_image = Some(format!("barque:{VERSION}")));
+        world.with(host, |machine| machine.broken_image = Some(VERSION.to_string()));
     }
     let tap = Tap::new();
     let report = live(async {
@@ -136,7 +136,7 @@ fn a_master_whose_new_pods_do_not_start_goes_back_and_the_run_stops() {
         for pod in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
             world.with(host, |machine| {
                 let text = machine.text(&format!("/etc/kubernetes/manifests/{pod}.yaml")).unwrap();
-                assert!(text.contains(&format!("barque:{OLD}")) && machine.runs(pod), "{host}: {pod}");
+                assert!(text.contains(OLD) && machine.runs(pod), "{host}: {pod}");
             });
         }
     }
@@ -247,7 +247,10 @@ fn the_release_before_the_last_goes_when_the_next_one_comes() {
             };
             assert_eq!(names("/opt/barque/releases"), versions, "{host}: the one in use, and the one to go back to");
             let images: Vec<&str> = machine.images.keys().map(|image| image.rsplit(':').next().unwrap()).collect();
-            assert_eq!(images, versions, "{host}");
+            let own: Vec<&&str> = images.iter().filter(|image| image.starts_with('v')).collect();
+            assert_eq!(own, versions.iter().collect::<Vec<_>>(), "{host}");
+            let of_old = images.iter().filter(|image| image.ends_with(OLD)).count();
+            assert_eq!((images.len(), of_old), (10, 0), "{host}: {images:?}");
             let blobs = names("/var/lib/barque/layers").len();
             let whole = |version: &str| {
                 let text = machine.text(&format!("/opt/barque/releases/{version}/release.yaml")).unwrap();
@@ -325,4 +328,45 @@ fn a_turn_that_was_cut_off_goes_back_to_what_was_before_its_first_try() {
     let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
     assert!(failure.error.contains("going back did not succeed either"), "{failure:#?}");
     assert_eq!(world.with("w1", |machine| machine.text(config)).as_deref(), Some("before\n"));
+}
+
+#[test]
+fn what_both_releases_share_goes_on() {
+    let old = Office::of_version_with_parts(OLD, "both");
+    let (world, _folder) = old.world();
+    let report = live(old.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    let manifest = |host: &str| world.with(host, |machine| machine.text("/etc/kubernetes/manifests/etcd.yaml"));
+    let etcd = ["m1", "m2", "m3"].map(manifest);
+    assert!(etcd[0].as_ref().is_some_and(|text| text.contains("etcd-both")));
+    let proxies: Vec<_> = ["m1", "w1"].map(|host| world.with(host, |machine| machine.serving_proxy())).into();
+
+    let new = old.to_version_with_parts(VERSION, Versions::Forward, "both");
+    let plan = planned(&new, &world);
+    let text = explain(&plan, true);
+    assert!(!text.contains("etcd.yaml") && text.contains("kube-apiserver.yaml"), "{text}");
+    let kinds: Vec<&str> = plan.tasks.iter().map(|task| task.step.kind()).collect();
+    assert!(!kinds.contains(&"move-etcd-leader"), "{kinds:?}");
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    assert!(planned(&new, &world).is_empty());
+    assert_eq!(["m1", "m2", "m3"].map(manifest), etcd, "etcd started again");
+    let after: Vec<_> = ["m1", "w1"].map(|host| world.with(host, |machine| machine.serving_proxy())).into();
+    assert_eq!(after, proxies, "a proxy handed over");
+
+    // A name that was lost comes back, though all layers are there; then nothing is left to do.
+    world.with("w1", |machine| machine.images.remove("docker.io/library/barque:calico-both"));
+    let plan = planned(&new, &world);
+    let changes = plan.tasks.iter().filter(|task| !task.step.kind().starts_with("await"));
+    let changes: Vec<(&str, &str)> = changes.map(|task| (task.host.as_str(), task.step.kind())).collect();
+    assert_eq!(changes, [("w1", "import-image")]);
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    assert!(planned(&new, &world).is_empty());
+
+    let back = old.to_version_with_parts(OLD, Versions::Back, "both");
+    let report = live(back.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    assert!(planned(&back, &world).is_empty());
+    assert_eq!(["m1", "m2", "m3"].map(manifest), etcd, "etcd started again on the way back");
 }

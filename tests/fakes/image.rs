@@ -14,7 +14,13 @@ const PROGRAMS: [(&str, &[&str]); 3] = [
 ];
 
 /// Writes a payload of this version into a folder. The last layer also has this many bytes that no compression shrinks.
+/// Everything in it is of this version alone.
 pub fn write(folder: &Path, version: &str, ballast: usize) -> Release {
+    write_with_parts(folder, version, ballast, version)
+}
+
+/// The same, whose etcd, CoreDNS, Calico and barque are of another release's too, if it has the same `parts`.
+pub fn write_with_parts(folder: &Path, version: &str, ballast: usize, parts: &str) -> Release {
     let blobs = folder.join("oci/blobs/sha256");
     fs_err::create_dir_all(&blobs).unwrap();
     fs_err::create_dir_all(folder.join("manifests")).unwrap();
@@ -71,6 +77,9 @@ pub fn write(folder: &Path, version: &str, ballast: usize) -> Release {
         version: version.to_string(),
         architecture: "amd64".into(),
         image: format!("docker.io/library/barque:{version}"),
+        images: ["etcd", "coredns", "calico", "barque"]
+            .map(|layer| (layer.to_string(), format!("docker.io/library/barque:{layer}-{parts}")))
+            .into(),
         manifest,
         config,
         layers,

@@ -112,6 +112,16 @@ fn ctr(machine: &mut Machine, program: &str, arguments: &[&str], input: &Input<'
             machine.pinned.retain(|pinned| pinned != name);
             Ok(String::new())
         }
+        ["images", "tag", "--local", "--force", name, others @ ..] => {
+            let digest = machine.images.get(*name).with_context(|| format!("image {name}: not found"))?.clone();
+            let pinned = machine.pinned.iter().any(|pinned| pinned == name);
+            for other in others {
+                machine.images.insert(other.to_string(), digest.clone());
+                machine.pinned.retain(|pinned| pinned != other);
+                machine.pinned.extend(pinned.then(|| other.to_string()));
+            }
+            Ok(String::new())
+        }
         ["images", "label", name, "io.cri-containerd.pinned=pinned"] => {
             ensure!(machine.images.contains_key(*name), "image {name}: not found");
             machine.pinned.push(name.to_string());

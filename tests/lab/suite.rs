@@ -6,11 +6,15 @@ use std::time::Instant;
 
 use crate::cluster::Cluster;
 
+/// So much, in characters, of what a failed scenario said is told again at the end: of a program's answer the end tells most.
+const LAST: usize = 1500;
+
 /// What ran so far.
 #[derive(Default)]
 pub struct Suite {
     passed: usize,
-    failed: Vec<String>,
+    /// With what they said.
+    failed: Vec<(String, String)>,
     /// How many had failed when a cluster was last looked at.
     diagnosed: usize,
 }
@@ -44,8 +48,10 @@ impl Suite {
                 self.passed += 1;
                 Some(value)
             }
-            Err(_) => {
-                self.failed.push(name.to_string());
+            Err(said) => {
+                let text = said.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| said.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+                self.failed.push((name.to_string(), text));
                 None
             }
         }
@@ -61,8 +67,10 @@ impl Suite {
 
     /// The last line, and the process's result.
     pub fn finish(self) -> ExitCode {
-        for name in &self.failed {
-            println!("failed: {name}");
+        // A long output may have lost its middle by then.
+        for (name, said) in &self.failed {
+            let skipped = said.chars().count().saturating_sub(LAST);
+            println!("failed: {name}: {}", said.chars().skip(skipped).collect::<String>());
         }
         println!("{} passed, {} failed", self.passed, self.failed.len());
         if self.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

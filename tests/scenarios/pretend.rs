@@ -71,7 +71,11 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
             facts.units.insert(step.unit.clone(), UnitFacts { active: true, enabled: true });
             facts.started.insert(step.unit.clone(), step.configuration.clone());
         }
-        Step::ImportImage(step) => drop(facts.images.insert(step.image.clone(), step.manifest.digest.clone())),
+        Step::ImportImage(step) => {
+            for name in std::iter::once(&step.image).chain(&step.other_names) {
+                facts.images.insert(name.clone(), step.manifest.digest.clone());
+            }
+        }
         Step::IssueCertificates(step) => {
             step.stale.iter().for_each(|unit| drop(facts.started.remove(unit)));
             for spec in &step.certificates {

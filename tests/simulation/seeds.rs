@@ -102,7 +102,7 @@ impl Story {
     fn fall_ill(&self, world: &World) {
         let Some((host, illness)) = &self.ill else { return };
         world.with(host, |machine| match illness {
-            Illness::Broken => machine.broken_image = Some(format!("barque:{NEW}")),
+            Illness::Broken => machine.broken_image = Some(NEW.to_string()),
             Illness::Stuck => machine.is_stuck = true,
             Illness::Fails(command) => {
                 machine.fault = Some(Fault { command: command.to_string(), says: "it is ill".to_string() });

@@ -32,6 +32,7 @@ fn release() -> Release {
         version: "v1.37.2".into(),
         architecture: "amd64".into(),
         image: "barque:v1.37.2".into(),
+        images: BTreeMap::new(),
         manifest: blob(),
         config: blob(),
         layers: vec![layer],

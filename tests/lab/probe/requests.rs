@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -19,18 +20,23 @@ const PERIOD: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The watch may be so late with the last event.
 const LATE: Duration = Duration::from_secs(10);
-/// One object for each way, so that a write waits for no other.
-const OBJECTS: [&str; 2] = ["kept", "new"];
+/// On a connection that many requests share, or on one of their own.
+const WAYS: [&str; 2] = ["kept", "new"];
+const MERGE: &str = "application/merge-patch+json";
+/// Objects that requests of one way read and write, one after another: a write comes back to an object after twelve seconds,
+/// when `PATIENCE` with the one before has ended. Two at a time would conflict in etcd, and the server would do both again:
+/// once it is slow, they keep each other from ending.
+const OBJECTS: u64 = 60;
+/// So many of them are made at a time.
+const MAKERS: usize = 8;
+/// Objects are made as it goes on; a list stays as long as it is at the beginning.
+const LISTED: usize = 50;
 
 pub async fn run(address: &str, kubeconfig: &str, out: &str) {
     let (client, out) = (Arc::new(Client::of(address, kubeconfig)), Out::create(out));
-    for body in std::iter::once(namespace()).chain(OBJECTS.map(|name| config_map(name, 0))) {
-        // It may be there from a run before.
-        match client.on_new(&create(&body)).await {
-            Err(reason) if !reason.starts_with("409") => panic!("{reason}"),
-            _ => {}
-        }
-    }
+    make(&client, &namespace()).await;
+    let objects = (0..OBJECTS).flat_map(|place| WAYS.map(|way| config_map(&object(way, place), 0)));
+    futures::stream::iter(objects).for_each_concurrent(MAKERS, async |body| make(&client, &body).await).await;
     let watch = Watch::start(client.clone(), out.clone()).await;
     let newest = Arc::new(AtomicU64::new(0));
     let end = told_to_end();
@@ -50,8 +56,16 @@ pub async fn run(address: &str, kubeconfig: &str, out: &str) {
     watch.end(newest.load(Ordering::Relaxed), LATE).await;
 }
 
+/// It may be there from a run before.
+async fn make(client: &Client, body: &Value) {
+    match client.on_new(&create(body)).await {
+        Err(reason) if !reason.starts_with("409") => panic!("{reason}"),
+        _ => {}
+    }
+}
+
 async fn one(client: Arc<Client>, out: Out, newest: Arc<AtomicU64>, number: u64) {
-    let way = OBJECTS[(number % 2) as usize];
+    let way = WAYS[(number % 2) as usize];
     let (what, call) = call(way, number);
     let (begun, clock) = (now(), Instant::now());
     let asked = async {
@@ -74,20 +88,23 @@ async fn one(client: Arc<Client>, out: Out, newest: Arc<AtomicU64>, number: u64)
 /// Of ten requests of one way six are reads, two lists and two writes; of fifty one makes an object.
 fn call(way: &str, number: u64) -> (&'static str, Call) {
     let objects = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
-    let object = format!("{objects}/{way}");
-    let write = |method, kind, body: Value| Call { method, path: object.clone(), kind, body: body.to_string().into() };
-    match (number / 2) % 50 {
-        0 => ("create", create(&config_map("", number))),
-        turn => match turn % 10 {
-            3 | 8 => ("list", Call::get(objects)),
-            5 => (
-                "patch",
-                write(Method::PATCH, "application/merge-patch+json", json!({"data": {"number": number.to_string()}})),
-            ),
-            9 => ("update", write(Method::PUT, "application/json", config_map(way, number))),
-            _ => ("get", Call::get(object)),
-        },
+    let turn = number / 2;
+    let (ten, place) = (turn / 10, turn % 10);
+    // Both writes of ten have an object of their own.
+    let name = object(way, (ten * 2 + u64::from(place == 9)) % OBJECTS);
+    let path = format!("{objects}/{name}");
+    let write = |method, kind, body: Value| Call { method, path: path.clone(), kind, body: body.to_string().into() };
+    match place {
+        0 if ten % 5 == 0 => ("create", create(&config_map("", number))),
+        3 | 8 => ("list", Call::get(format!("{objects}?limit={LISTED}"))),
+        5 => ("patch", write(Method::PATCH, MERGE, json!({"data": {"number": number.to_string()}}))),
+        9 => ("update", write(Method::PUT, "application/json", config_map(&name, number))),
+        _ => ("get", Call::get(path)),
     }
+}
+
+fn object(way: &str, place: u64) -> String {
+    format!("{way}-{place}")
 }
 
 fn create(body: &Value) -> Call {

@@ -2,15 +2,17 @@
 //! not do what was asked, and the cluster can be brought back, or on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::load::Load;
-use super::{NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, upgrade, versions};
+use super::{
+    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start_whole, start_with, upgrade,
+    versions,
+};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::node::{exec, inside, shell, until};
-use crate::operator::{self, Ended, Running};
+use crate::operator::{self, Ended};
 use crate::probe::now;
 use crate::suite::{Notes, Suite};
 
@@ -80,16 +82,6 @@ fn is_wanted(faults: &[(&str, Fault)]) -> bool {
     faults.iter().any(|(name, _)| name.contains(&wanted))
 }
 
-/// Starts an upgrade with releases of another place.
-fn start_with(labs: &Labs, cluster: &Cluster, releases: Option<&Path>) -> Running {
-    let words = ["upgrade", "--yes", "-i", &cluster.inventory];
-    let mut command = operator::command(labs.folder(), &words);
-    if let Some(releases) = releases {
-        command.env("BARQUE_RELEASES", releases);
-    }
-    operator::start_command(command, format!("barque {}", words.join(" ")))
-}
-
 /// All static pods' manifests of the masters.
 fn manifests(cluster: &Cluster) -> BTreeMap<String, Option<String>> {
     let masters = cluster.masters.iter();
@@ -103,7 +95,7 @@ fn goes_back(labs: &Labs, cluster: &Cluster, program: &str, content: &[u8], word
     let releases = release::with_program(labs, NEW, program, content);
     let before = manifests(cluster);
     let load = Load::start(labs, cluster);
-    let ended = start_with(labs, cluster, Some(&releases)).wait().expect(1);
+    let ended = start_with(labs, cluster, &releases).wait().expect(1);
     notes.add(format!("stopped after {:.1} s", ended.took.as_secs_f64()));
     notes.add(last_error(&ended));
     for word in [&["went back to what it ran before"], words].concat() {
@@ -145,7 +137,7 @@ fn no_space(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
          cp -a /run/kept/. /var/lib/barque && rm -rf /run/kept",
     );
     let before = manifests(cluster);
-    let ended = start_with(labs, cluster, None).wait();
+    let ended = start_whole(labs, cluster).wait();
     notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
     shell(&worker, "umount /var/lib/barque");
     assert!(matches!(ended.code(), Some(1 | 3)), "{}", ended.text());
@@ -164,7 +156,7 @@ fn signal(cluster: &Cluster, node: &str, unit: &str, signal: &str) {
 fn stopped_kubelets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
-    let running = start_with(labs, cluster, None);
+    let running = start_whole(labs, cluster);
     // The second one: when its turn comes the first has proved itself.
     let first = catch("the first master's turn", LIMIT, || {
         cluster.masters.iter().find(|master| is_of(cluster, master, "etcd", NEW)).cloned()
@@ -187,7 +179,7 @@ fn stopped_containerd(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let before = manifests(cluster);
     let load = Load::start(labs, cluster);
     signal(cluster, "w2", "containerd", "STOP");
-    let running = start_with(labs, cluster, None);
+    let running = start_whole(labs, cluster);
     let ended = running.wait();
     signal(cluster, "w2", "containerd", "CONT");
     notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
@@ -202,7 +194,7 @@ fn stopped_containerd(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 fn master_without_power(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
-    let running = start_with(labs, cluster, None);
+    let running = start_whole(labs, cluster);
     let (first, second) = catch("the second master's turn", LIMIT, || {
         let first = cluster.masters.iter().find(|master| is_of(cluster, master, "kube-scheduler", NEW))?;
         let begun = |master: &&String| *master != first && is_of(cluster, master, "etcd", NEW);
@@ -275,7 +267,7 @@ fn back_to_old(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 fn all_without_power(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     back_to_old(labs, cluster, notes);
     ask_for(labs, cluster, NEW);
-    let running = start_with(labs, cluster, None);
+    let running = start_whole(labs, cluster);
     let caught = catch("a master between its etcd and its API server", LIMIT, || {
         let between = |master: &&String| {
             is_of(cluster, master, "etcd", NEW) && manifest(cluster, master, "kube-apiserver").is_none()
@@ -298,7 +290,7 @@ fn worker_without_power(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let load = Load::start(labs, cluster);
     back_to_old(labs, cluster, notes);
     ask_for(labs, cluster, NEW);
-    let running = start_with(labs, cluster, None);
+    let running = start_whole(labs, cluster);
     catch("the second worker's turn", LIMIT, || {
         let turns = inside(&cluster.container("w2"), "var/lib/barque/turns/node/turn.json");
         turns.exists().then_some(())

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::load::Load;
-use super::{NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, upgrade, versions};
+use super::{NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, start_whole, upgrade, versions};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::operator;
 use crate::suite::Notes;
 
 pub fn is_taken_back(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
@@ -35,7 +34,7 @@ pub fn is_taken_back(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 /// The first master, which is new, and the one on which the operator was killed.
 fn kill_between(labs: &Labs, cluster: &Cluster) -> (String, String) {
     ask_for(labs, cluster, NEW);
-    let running = operator::start(labs.folder(), &["upgrade", "--yes", "-i", &cluster.inventory]);
+    let running = start_whole(labs, cluster);
     let (first, second) = catch("the second master's API server makes way for etcd", Duration::from_secs(400), || {
         let first = cluster.masters.iter().find(|master| is_of(cluster, master, "kube-apiserver", NEW))?;
         let is_between = |master: &&String| {

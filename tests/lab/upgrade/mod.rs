@@ -1,6 +1,7 @@
 //! From v1.36.4 to v1.37.2 and back, with clients that must not notice.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, name};
 use crate::labs::Labs;
 use crate::node::{inside, shell, until};
-use crate::operator::Ended;
+use crate::operator::{self, Ended, Running};
 use crate::suite::Notes;
 
 mod faults;
@@ -93,10 +94,21 @@ fn expect_version(cluster: &Cluster, version: &str) {
     let nodes: Vec<&String> = cluster.nodes().collect();
     assert_eq!(cluster.ready_from("m1").iter().collect::<Vec<_>>(), nodes);
     quorum(cluster, "m1", cluster.masters.len());
-    for kind in ["daemonset/kube-proxy", "daemonset/calico-node", "deployment/coredns"] {
+    let release = release::of(version);
+    for (kind, wanted) in [
+        ("daemonset/kube-proxy", release.image.as_str()),
+        ("daemonset/calico-node", release.image_of("calico")),
+        ("deployment/coredns", release.image_of("coredns")),
+    ] {
         let object = cluster.get_from("m1", &["-n", "kube-system", kind]);
         let image = object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
-        assert!(image.ends_with(&format!(":{version}")), "{kind} has {image}");
+        assert_eq!(image, wanted, "{kind}");
+    }
+    for master in &cluster.masters {
+        assert!(
+            manifest(cluster, master, "etcd").is_some_and(|text| text.contains(release.image_of("etcd"))),
+            "{master}"
+        );
     }
     for node in nodes {
         let script = "ls -A /var/lib/barque/turns 2>/dev/null || true; find /etc/kubernetes /etc/containerd /opt/barque /var/lib/barque \
@@ -124,9 +136,23 @@ fn manifest(cluster: &Cluster, node: &str, pod: &str) -> Option<String> {
     fs_err::read_to_string(inside(&cluster.container(node), &format!("etc/kubernetes/manifests/{pod}.yaml"))).ok()
 }
 
-/// The manifest names that release.
+/// The manifest names that release, or what is that release's alone.
 fn is_of(cluster: &Cluster, node: &str, pod: &str, version: &str) -> bool {
-    manifest(cluster, node, pod).is_some_and(|text| text.contains(&format!(":{version}")))
+    let names = [format!(":{version}"), format!("-of-{version}")];
+    manifest(cluster, node, pod).is_some_and(|text| names.iter().any(|name| text.contains(name)))
+}
+
+/// Starts an upgrade with releases of another place.
+fn start_with(labs: &Labs, cluster: &Cluster, releases: &Path) -> Running {
+    let words = ["upgrade", "--yes", "-i", &cluster.inventory];
+    let mut command = operator::command(labs.folder(), &words);
+    command.env("BARQUE_RELEASES", releases);
+    operator::start_command(command, format!("barque {}", words.join(" ")))
+}
+
+/// Starts an upgrade to the new version in which everything is new.
+fn start_whole(labs: &Labs, cluster: &Cluster) -> Running {
+    start_with(labs, cluster, &release::that_shares_nothing(labs, NEW))
 }
 
 /// Looks every few milliseconds, as what is waited for is short.

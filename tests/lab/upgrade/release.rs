@@ -1,4 +1,5 @@
-//! A release whose image has a program that does not work: that of `images/build` with one small layer over the others.
+//! Releases that are not as `images/build` makes them: with a program that does not work, or without anything that another
+//! release has too.
 
 use std::path::{Path, PathBuf};
 
@@ -10,21 +11,21 @@ use serde_json::{Value, json};
 
 use crate::labs::Labs;
 
-/// A folder of releases, for `BARQUE_RELEASES`, in which `version` has this file in place of a program.
-pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -> PathBuf {
-    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
-    let releases = labs.folder().join(format!("releases-{}", program.replace('/', "-")));
-    let (from, to) = (cache.join(version), releases.join(version));
-    let blobs = to.join("oci/blobs/sha256");
-    fs_err::create_dir_all(&blobs).expect("a folder");
-    for entry in fs_err::read_dir(from.join("oci/blobs/sha256")).expect("blobs") {
-        let path = entry.expect("an entry").path();
-        fs_err::os::unix::fs::symlink(&path, blobs.join(path.file_name().expect("a name"))).expect("a link");
+/// A folder of releases, for `BARQUE_RELEASES`, in which `version` shares nothing with another one: its etcd, proxies, CoreDNS
+/// and Calico start again with it too, as they do where they are new.
+pub fn that_shares_nothing(labs: &Labs, version: &str) -> PathBuf {
+    let (releases, to, mut release) = copy(labs, version, "alone");
+    for (layer, name) in &mut release.images {
+        *name = format!("docker.io/library/barque:{layer}-of-{version}");
     }
-    fs_err::os::unix::fs::symlink(from.join("manifests"), to.join("manifests")).expect("a link");
+    write(&to, &release);
+    releases
+}
 
-    let text = fs_err::read_to_string(from.join("release.yaml")).expect("release.yaml");
-    let mut release = Release::parse(&text).expect("a release");
+/// A folder of releases in which `version` has this file in place of a program.
+pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -> PathBuf {
+    let (releases, to, mut release) = copy(labs, version, &program.replace('/', "-"));
+    let blobs = to.join("oci/blobs/sha256");
     let tar = tar_of(program, content);
     let layer = zstd::encode_all(tar.as_slice(), 3).expect("zstd");
     let diff_id = format!("sha256:{}", sha256_hex(&tar));
@@ -42,9 +43,40 @@ pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -
     release.manifest = add(&blobs, manifest.to_string().as_bytes());
     let Blob { digest, size } = packed;
     release.layers.push(Layer { name: "broken".into(), digest, diff_id, size, unpacked_size: tar.len() as u64 });
-    let text = serde_yaml::to_string(&release).expect("a release is YAML");
-    fs_err::write(to.join("release.yaml"), text).expect("the release can be written");
+    // Other bytes have other names.
+    release.images.values_mut().for_each(|name| *name = format!("{name}-broken"));
+    write(&to, &release);
     releases
+}
+
+/// What `images/build` made.
+pub fn of(version: &str) -> Release {
+    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
+    let text = fs_err::read_to_string(cache.join(version).join("release.yaml")).expect("release.yaml");
+    Release::parse(&text).expect("a release")
+}
+
+/// A release beside the one of `images/build`, whose blobs it shares: the folder of releases, its own, and what it says.
+fn copy(labs: &Labs, version: &str, name: &str) -> (PathBuf, PathBuf, Release) {
+    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
+    let releases = labs.folder().join(format!("releases-{name}"));
+    let (from, to) = (cache.join(version), releases.join(version));
+    if to.exists() {
+        fs_err::remove_dir_all(&to).expect("what another scenario made can be removed");
+    }
+    let blobs = to.join("oci/blobs/sha256");
+    fs_err::create_dir_all(&blobs).expect("a folder");
+    for entry in fs_err::read_dir(from.join("oci/blobs/sha256")).expect("blobs") {
+        let path = entry.expect("an entry").path();
+        fs_err::os::unix::fs::symlink(&path, blobs.join(path.file_name().expect("a name"))).expect("a link");
+    }
+    fs_err::os::unix::fs::symlink(from.join("manifests"), to.join("manifests")).expect("a link");
+    (releases, to, of(version))
+}
+
+fn write(folder: &Path, release: &Release) {
+    let text = serde_yaml::to_string(release).expect("a release is YAML");
+    fs_err::write(folder.join("release.yaml"), text).expect("the release can be written");
 }
 
 fn push(list: &mut Value, item: Value) {
