@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::load::Load;
 use super::{
-    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start_whole, start_with, upgrade,
-    versions,
+    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start, start_whole, upgrade, versions,
 };
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -95,7 +94,7 @@ fn goes_back(labs: &Labs, cluster: &Cluster, program: &str, content: &[u8], word
     let releases = release::with_program(labs, NEW, program, content);
     let before = manifests(cluster);
     let load = Load::start(labs, cluster);
-    let ended = start_with(labs, cluster, &releases).wait().expect(1);
+    let ended = start(labs, cluster, &[], Some(&releases)).wait().expect(1);
     notes.add(format!("stopped after {:.1} s", ended.took.as_secs_f64()));
     notes.add(last_error(&ended));
     for word in [&["went back to what it ran before"], words].concat() {

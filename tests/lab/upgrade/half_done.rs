@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::load::Load;
-use super::{NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, start_whole, upgrade, versions};
+use super::payload::arrives;
+use super::{
+    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start_whole, upgrade, versions,
+};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::suite::Notes;
 
 pub fn is_taken_back(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    arrives(labs, cluster, notes, Some(&release::that_shares_nothing(labs, NEW)));
     let load = Load::start(labs, cluster);
     let (first, second) = kill_between(labs, cluster);
     notes.add(format!("killed when {first} was new, and {second} was between etcd and API server"));

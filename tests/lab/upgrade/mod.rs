@@ -22,7 +22,7 @@ mod whole;
 
 pub use faults::{after_the_upgrade, before_the_upgrade};
 pub use half_done::is_taken_back;
-pub use payload::{arrives, disturbs_nobody};
+pub use payload::disturbs_nobody;
 pub use whole::under_load;
 
 const OLD: &str = "v1.36.4";
@@ -65,7 +65,7 @@ fn ask_for(labs: &Labs, cluster: &Cluster, version: &str) {
 
 /// `barque upgrade` with these words more.
 fn upgrade(labs: &Labs, cluster: &Cluster, words: &[&str]) -> Ended {
-    labs.barque(&[&["upgrade"], words, &["--yes", "-i", &cluster.inventory]].concat())
+    start(labs, cluster, words, None).wait()
 }
 
 /// What each node runs: kubelet's version, and on masters the API server's, as they say themselves.
@@ -142,17 +142,19 @@ fn is_of(cluster: &Cluster, node: &str, pod: &str, version: &str) -> bool {
     manifest(cluster, node, pod).is_some_and(|text| names.iter().any(|name| text.contains(name)))
 }
 
-/// Starts an upgrade with releases of another place.
-fn start_with(labs: &Labs, cluster: &Cluster, releases: &Path) -> Running {
-    let words = ["upgrade", "--yes", "-i", &cluster.inventory];
+/// Starts `barque upgrade` with these words more, and perhaps with releases of another place.
+fn start(labs: &Labs, cluster: &Cluster, words: &[&str], releases: Option<&Path>) -> Running {
+    let words = [&["upgrade"], words, &["--yes", "-i", &cluster.inventory]].concat();
     let mut command = operator::command(labs.folder(), &words);
-    command.env("BARQUE_RELEASES", releases);
+    if let Some(releases) = releases {
+        command.env("BARQUE_RELEASES", releases);
+    }
     operator::start_command(command, format!("barque {}", words.join(" ")))
 }
 
 /// Starts an upgrade to the new version in which everything is new.
 fn start_whole(labs: &Labs, cluster: &Cluster) -> Running {
-    start_with(labs, cluster, &release::that_shares_nothing(labs, NEW))
+    start(labs, cluster, &[], Some(&release::that_shares_nothing(labs, NEW)))
 }
 
 /// Looks every few milliseconds, as what is waited for is short.

@@ -1,15 +1,17 @@
 //! The new version's payload goes to all hosts while everything runs.
 
+use std::path::Path;
+
 use super::load::Load;
-use super::{NEW, OLD, ask_for, expect_version, upgrade};
+use super::{NEW, OLD, ask_for, expect_version, start, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::suite::Notes;
 
 /// Before clients ask: the lab's nodes share one disk and two processors, of which five that unpack leave etcd too little.
-pub fn arrives(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+pub fn arrives(labs: &Labs, cluster: &Cluster, notes: &mut Notes, releases: Option<&Path>) {
     ask_for(labs, cluster, NEW);
-    let ended = upgrade(labs, cluster, &["--pause-after", "payload"]).expect(0);
+    let ended = start(labs, cluster, &["--pause-after", "payload"], releases).wait().expect(0);
     notes.add(format!("payload on 5 nodes in {:.1} s", ended.took.as_secs_f64()));
     assert!(ended.stdout.contains("paused after the payload"), "{}", ended.text());
     ask_for(labs, cluster, OLD);

@@ -1,6 +1,7 @@
 //! A whole upgrade under load.
 
 use super::load::Load;
+use super::payload::arrives;
 use super::{NEW, OLD, ask_for, expect_version, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -10,6 +11,7 @@ use crate::suite::Notes;
 const REQUESTS: usize = 10_000;
 
 pub fn under_load(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    arrives(labs, cluster, notes, None);
     ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
     let ended = upgrade(labs, cluster, &[]);
