@@ -28,6 +28,8 @@ pub const OWNED_LABELS_ANNOTATION: &str = "barque.io/labels";
 pub const OWNED_TAINTS_ANNOTATION: &str = "barque.io/taints";
 /// Annotation on a Node: barque cordoned it, and so may uncordon it. Its value is the release that did.
 pub const CORDONED_ANNOTATION: &str = "barque.io/cordoned";
+/// On a static pod that waits for the one before it to end.
+pub const WAITING_LABEL: &str = "barque.io/waiting";
 /// Taint with which the cluster keeps new pods off a cordoned node.
 pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 /// Label of a node's failure domain.

@@ -18,6 +18,8 @@ pub const SCHEDULER_CONF: &str = "/etc/kubernetes/scheduler.conf";
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 /// kubelet's state.
 pub const KUBELET_DATA: &str = "/var/lib/kubelet";
+/// A folder for each pod, by its uid, from its start until kubelet has cleared it up.
+pub const PODS: &str = "/var/lib/kubelet/pods";
 /// kubelet's configuration.
 pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// What kubeadm leaves beside kubelet's state, and nobody else.

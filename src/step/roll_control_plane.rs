@@ -100,7 +100,7 @@ impl RollControlPlane {
             remove(machine, &manifest_path(API_SERVER))?;
             static_pod::await_gone(machine, API_SERVER).await?;
             write_files(machine, goal)?;
-            etcd.start(machine)?;
+            etcd.start(machine).await?;
         }
         if let Some(etcd) = &etcd {
             etcd.prove(machine, limit, || have_started(machine, &self.members)).await?;
@@ -108,7 +108,7 @@ impl RollControlPlane {
         write_files(machine, goal)?;
         let kubeconfig = machine.path(paths::SUPER_ADMIN_CONF);
         if let Some(api_server) = &api_server {
-            api_server.start(machine)?;
+            api_server.start(machine).await?;
             api_server.prove(machine, limit, || serves(machine, &kubeconfig)).await?;
         }
         self.controllers(machine, goal, limit).await
@@ -131,9 +131,7 @@ impl RollControlPlane {
         }
         let api = machine.access.api(&machine.path(paths::SUPER_ADMIN_CONF)).await?;
         let ready_before = ready_nodes(api.as_ref()).await?;
-        for (pod, _) in &pods {
-            pod.start(machine)?;
-        }
+        futures::future::try_join_all(pods.iter().map(|(pod, _)| pod.start(machine))).await?;
         for (pod, port) in &pods {
             pod.prove(machine, limit, || machine.access.health(*port)).await?;
             lease_is_held(machine, api.as_ref(), pod.name).await?;
@@ -182,8 +180,11 @@ impl<'g> Pod<'g> {
         Ok(Some(Pod { name, path, kept, marker, is_there }))
     }
 
-    fn start(&self, machine: &Machine<'_>) -> anyhow::Result<()> {
-        put(machine, &self.path, self.kept).map(drop)
+    async fn start(&self, machine: &Machine<'_>) -> anyhow::Result<()> {
+        match self.kept {
+            Some((content, mode)) => static_pod::replace(machine, self.name, &self.path, content, *mode).await,
+            None => put(machine, &self.path, self.kept).map(drop),
+        }
     }
 
     async fn prove<F, A>(&self, machine: &Machine<'_>, limit: Duration, check: F) -> anyhow::Result<()>

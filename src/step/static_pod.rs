@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 
 use super::{Machine, wait};
-use crate::known::names;
+use crate::known::{names, paths};
 
 /// kubelet sees a new manifest at once and stops the pod before it first.
 const START: Duration = Duration::from_secs(75);
 /// The longest grace period of a static pod, and what kubelet needs to see it.
 const STOP: Duration = Duration::from_secs(90);
+/// Once its processes are gone, kubelet needs about a second to clear up.
+const CLEARED: Duration = Duration::from_secs(15);
 /// So many processes of one manifest that are gone again are a crash loop.
 const CRASHES: usize = 3;
 
@@ -20,6 +22,51 @@ const CRASHES: usize = 3;
 pub(super) fn marker(manifest: &str) -> Option<&str> {
     let (_, rest) = manifest.split_once(&format!("{}, value: ", names::POD_MARKER))?;
     rest.trim_start_matches('"').split(['"', '}']).next()
+}
+
+/// The pod's own uid in a manifest.
+fn uid(manifest: &str) -> Option<&str> {
+    let (_, rest) = manifest.split_once("\n  uid: \"")?;
+    rest.split('"').next()
+}
+
+/// The same pod for everyone but kubelet, which sees a change of it: a label more. None for a manifest that is not like ours.
+fn changed(manifest: &str) -> Option<String> {
+    const LABEL: &str = "tier: control-plane";
+    manifest.contains(LABEL).then(|| manifest.replacen(LABEL, &format!("{LABEL}, {}: \"\"", names::WAITING_LABEL), 1))
+}
+
+/// Puts a manifest in place of another one whose pod runs.
+///
+/// A manifest with another uid is another pod to kubelet, which must not start before the one of the same name has ended;
+/// that it looks at once more 10 to 15 s later, or when the manifest changes (pod_workers.go: `allowStaticPodStart`,
+/// `backOffPeriod`). So the manifest changes when the old pod is gone, which takes one or two seconds. Both texts start the
+/// same pod: if nobody writes the second one, kubelet needs its ten seconds and nothing else.
+pub(super) async fn replace(
+    machine: &Machine<'_>,
+    pod: &str,
+    path: &str,
+    content: &[u8],
+    mode: u32,
+) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(content);
+    let before = fs_err::read_to_string(machine.path(path)).unwrap_or_default();
+    let ours = marker(&text).unwrap_or_default();
+    let others = || processes(machine, pod).iter().filter(|(_, found)| found != ours).count();
+    if let (Some(changed), Some(uid), true) = (changed(&text), uid(&before), before != text && others() > 0) {
+        machine.write(path, changed.as_bytes(), mode)?;
+        wait::until(machine, &format!("{pod} to end"), STOP, || async {
+            if others() > 0 { Err(anyhow!("the {pod} before it ends")) } else { Ok(()) }
+        })
+        .await?;
+        let folder = machine.path(&format!("{}/{uid}", paths::PODS));
+        // Without it the new one starts too, only later.
+        let _ = wait::until(machine, &format!("kubelet to clear {pod} up"), CLEARED, || async {
+            if folder.exists() { Err(anyhow!("kubelet clears up after {pod}")) } else { Ok(()) }
+        })
+        .await;
+    }
+    machine.write(path, content, mode).map(drop)
 }
 
 /// Processes of a pod, with the marker of the manifest that each was started from.
@@ -104,6 +151,18 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_tells_its_uid_and_can_be_changed_without_being_another() {
+        let text =
+            "kind: Pod\nmetadata:\n  name: etcd\n  uid: \"ab12\"\n  labels: {component: etcd, tier: control-plane}\n";
+        assert_eq!(uid(text), Some("ab12"));
+        assert_eq!(uid("metadata:\n  name: uid\n"), None);
+        let changed = changed(text).unwrap();
+        assert!(changed.contains("tier: control-plane, barque.io/waiting: \"\"}"), "{changed}");
+        assert_eq!(uid(&changed), uid(text));
+        assert_eq!(super::changed("kind: Pod\n"), None);
+    }
 
     #[test]
     fn a_manifest_tells_its_marker() {
