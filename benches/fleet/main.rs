@@ -92,6 +92,8 @@ fn main() {
 const SIZES: [usize; 4] = [100, 300, 1000, 5000];
 /// The largest fleet that verbs are run on.
 const VERBS: usize = 1000;
+/// So many workers at a time in an upgrade.
+const BATCH: &str = "5%";
 
 fn orchestrate(arguments: &Arguments) {
     let mut servers = Servers::start(arguments.hosts);
@@ -144,7 +146,7 @@ fn other(servers: &Servers, peer: Peer, most: usize) -> Other {
     other
 }
 
-/// The doctor before an install, the install, and applies that find nothing to do.
+/// The doctor before an install, the install, applies that find nothing to do, and an upgrade.
 fn verbs(servers: &mut Servers, hosts: usize, repeat: usize) -> Vec<Seen> {
     let mut desk = Desk::new(servers, hosts);
     // The ways between simulated hosts and their disks are this machine's.
@@ -153,7 +155,23 @@ fn verbs(servers: &mut Servers, hosts: usize, repeat: usize) -> Vec<Seen> {
     println!("install, {hosts} hosts: {:?}", desk.run(&["apply", "--yes"]));
     let no_op = (0..repeat).map(|_| desk.run(&["apply", "--yes"])).collect();
     println!("apply with nothing to do, {hosts} hosts: {no_op:?}\n");
+    desk.asks_for(&next_version());
+    let upgrade = desk.run(&["upgrade", "--yes", "--max-unavailable", BATCH]);
+    // The first worker goes alone, and the masters one by one.
+    let batches = (hosts - 4).div_ceil(((hosts - 3) / 20).max(1));
+    let (cpu, wall) = (upgrade.outcome.cost.cpu / batches as f64, upgrade.outcome.cost.wall / batches as f64);
+    println!("upgrade of {hosts} hosts, {batches} batches of {BATCH}: {upgrade:?}");
+    println!(
+        "a batch: {cpu:.2} s of the operator's CPU, {wall:.2} s on the clock with all that the simulated hosts do\n"
+    );
     no_op
+}
+
+/// A patch release later.
+fn next_version() -> String {
+    let version = barque::payload::default_version().unwrap();
+    let (minor, patch) = version.rsplit_once('.').unwrap();
+    format!("{minor}.{}", patch.parse::<u32>().unwrap() + 1)
 }
 
 /// Processors and what they are, for whoever reads the figures elsewhere.

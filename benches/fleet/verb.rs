@@ -8,6 +8,7 @@ use barque::error::{kind_of, render};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
+use super::fakes::image;
 use super::measure::{Cost, Meter, memory};
 use super::servers::Servers;
 use super::site::Site;
@@ -57,6 +58,13 @@ impl<'a> Desk<'a> {
         let inventory = servers.folder.path().join("fleet.yaml");
         fs_err::write(&inventory, Site::inventory(hosts, servers.port)).unwrap();
         Desk { servers, inventory }
+    }
+
+    /// The inventory names this version from now on, and there is a release of it.
+    pub fn asks_for(&self, version: &str) {
+        image::write(&self.servers.folder.path().join("cache/releases").join(version), version, 0);
+        let text = fs_err::read_to_string(&self.inventory).unwrap();
+        fs_err::write(&self.inventory, format!("version: {version}\n{text}")).unwrap();
     }
 
     /// Runs a verb on all hosts of the inventory; what it says goes to a file.

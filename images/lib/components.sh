@@ -1,6 +1,6 @@
 # The Go components: what each is built from, how, and where its programs lie in the image. Sourced after lib/go.sh.
 
-COMPONENTS="kubernetes etcd containerd runc cni-plugins coredns calico"
+COMPONENTS="kubernetes etcd containerd runc cni-plugins coredns calico age"
 
 # component_recipe COMPONENT VERSION sets
 #   MODULE   the module whose version must be the release table's
@@ -33,6 +33,8 @@ component_recipe() {
             MODULE=github.com/containernetworking/plugins OUTPUTS=.=cni-plugins
             LDFLAGS+=" -X $MODULE/pkg/utils/buildversion.BuildVersion=$2"
             ;;
+        # For the operator's image alone: it opens `!age` values of inventories.
+        age) MODULE=filippo.io/age OUTPUTS=$MODULE/cmd/age=age LDFLAGS+=" -X main.Version=$2" ;;
         coredns) MODULE=github.com/coredns/coredns OUTPUTS=.=coredns LDFLAGS+=" -X $MODULE/coremain.GitCommit=$2" ;;
         calico)
             MODULE=github.com/projectcalico/calico OUTPUTS=.=calico

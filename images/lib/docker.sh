@@ -14,8 +14,12 @@ import_image() {
 }
 
 barque_image() {
-    local tag=barque:$RELEASE tree=$CACHE/tmp/image.$$ content
-    content=$(cat "$PAYLOAD/release.yaml" "$IMAGES/lib/docker.sh" | sha256sum | cut -c1-16)
+    local tag=barque:$RELEASE tree=$CACHE/tmp/image.$$ content age
+    age=$(build_component age "${VERSION_OF[age]}")
+    content=$({
+        cat "$PAYLOAD/release.yaml" "$IMAGES/lib/docker.sh"
+        echo "$age"
+    } | sha256sum | cut -c1-16)
     ! image_is "$tag" "$content" || return 0
     rm -rf "$tree"
     install -d "$tree"/{data,etc,root,usr/bin,opt/barque}
@@ -23,6 +27,7 @@ barque_image() {
     echo root:x:0:0:root:/root:/bin/false >"$tree/etc/passwd"
     echo root:x:0: >"$tree/etc/group"
     install -m 755 "$BARQUE_BIN" "$tree/usr/bin/barque"
+    install -m 755 "$age/age" "$tree/usr/bin/age"
     cp -rl "$PAYLOAD" "$tree/opt/barque/payload" 2>/dev/null || cp -r "$PAYLOAD" "$tree/opt/barque/payload"
     import_image "$tree" "$tag" "$content" 'ENTRYPOINT ["/usr/bin/barque"]' 'WORKDIR /data' 'ENV HOME=/root' \
         'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

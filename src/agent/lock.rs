@@ -67,7 +67,7 @@ impl Drop for Held {
 }
 
 /// Someone who only looks holds the lock for a moment; the agent of a run that was killed needs one to notice.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// An agent that ends waits for what it has begun to write, on a slow disk for long.
 const END: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(50);

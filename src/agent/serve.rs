@@ -182,14 +182,19 @@ impl Operator for Remote {
 
     async fn blob(&self, digest: &str, offset: u64, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<u64> {
         self.send(&Reply::Blob { digest: digest.to_string(), offset }).await?;
-        let mut written = 0;
+        let mut written = Ok(0);
         loop {
             match self.receive().await? {
+                // After an error the rest is read all the same: the operator has no ear for answers while it sends.
                 Frame::Chunk(bytes) => {
-                    sink.write_all(&bytes).await.context("writing a blob")?;
-                    written += bytes.len() as u64;
+                    if let Ok(count) = &mut written {
+                        match sink.write_all(&bytes).await {
+                            Ok(()) => *count += bytes.len() as u64,
+                            Err(error) => written = Err(error),
+                        }
+                    }
                 }
-                Frame::End => return Ok(written),
+                Frame::End => return written.context("writing a blob"),
                 message => match decode(&message)? {
                     Request::Refused(reason) => bail!("{reason}"),
                     _ => bail!("a message came inside a blob"),
@@ -281,5 +286,45 @@ mod tests {
         assert!(!reading.is_finished());
         drop(operator);
         reading.await.unwrap().unwrap();
+    }
+
+    /// A disk without room.
+    struct Full;
+
+    impl AsyncWrite for Full {
+        fn poll_write(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            _: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            std::task::Poll::Ready(Err(std::io::ErrorKind::StorageFull.into()))
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_full_disk_does_not_take_is_read_all_the_same() {
+        let (sender, inbox) = mpsc::channel(8);
+        let remote = Remote { writer: Mutex::new(Box::new(tokio::io::sink())), inbox: Mutex::new(inbox) };
+        for frame in [Frame::Chunk(vec![1; 9]), Frame::Chunk(vec![2; 9]), Frame::End, encode(&Request::Holder).unwrap()]
+        {
+            sender.send(frame).await.unwrap();
+        }
+        let error = format!("{:#}", remote.blob("sha256:00", 0, &mut Full).await.unwrap_err());
+        assert!(error.contains("no storage space"), "{error}");
+        assert!(matches!(decode(&remote.receive().await.unwrap()).unwrap(), Request::Holder));
     }
 }

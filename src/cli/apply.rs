@@ -23,7 +23,7 @@ use crate::inventory::Inventory;
 use crate::known::paths;
 use crate::plan::{Detail, Plan, Saved, Versions, explain};
 use crate::progress::{self, Recorder, Tee};
-use crate::step::{RunProbePod, Step};
+use crate::step::{MigrateStorage, RunProbePod, Step};
 
 #[derive(Args)]
 pub(super) struct Apply {
@@ -42,6 +42,8 @@ pub(super) struct Apply {
     /// What may happen to versions: `upgrade` is an apply that may change them.
     #[arg(skip)]
     versions: Versions,
+    #[arg(skip)]
+    work: Work,
 }
 
 /// What a successful run must show beside an empty second plan.
@@ -53,6 +55,16 @@ pub(super) enum Proof {
     Pod,
 }
 
+/// What a run does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Work {
+    #[default]
+    /// What the inventory asks for.
+    Inventory,
+    /// Stored objects get today's form; the cluster must be as the inventory says already.
+    Storage,
+}
+
 impl Apply {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         self.run_with(Proof::Plan).await
@@ -61,7 +73,7 @@ impl Apply {
     /// An apply that was approved already.
     pub(super) fn approved(common: Common) -> Apply {
         let (chosen, rolling) = (Chosen::default(), Rolling::default());
-        Apply { common, chosen, rolling, yes: true, file: None, versions: Versions::Keep }
+        Apply { common, chosen, rolling, yes: true, file: None, versions: Versions::Keep, work: Work::Inventory }
     }
 
     /// An apply that may change versions.
@@ -72,15 +84,22 @@ impl Apply {
         yes: bool,
         versions: Versions,
     ) -> Apply {
-        Apply { common, chosen, rolling, yes, file: None, versions }
+        Apply { common, chosen, rolling, yes, file: None, versions, work: Work::Inventory }
+    }
+
+    /// A run that rewrites stored objects.
+    pub(super) fn of_storage(common: Common, yes: bool) -> Apply {
+        let (chosen, rolling) = (Chosen::default(), Rolling::default());
+        Apply { common, chosen, rolling, yes, file: None, versions: Versions::Keep, work: Work::Storage }
     }
 
     /// As the lock, the history and hints name it.
     fn verb(&self) -> &'static str {
-        match self.versions {
-            Versions::Keep => "apply",
-            Versions::Forward => "upgrade",
-            Versions::Back => "upgrade rollback",
+        match (self.work, self.versions) {
+            (Work::Storage, _) => "upgrade migrate-storage",
+            (Work::Inventory, Versions::Keep) => "apply",
+            (Work::Inventory, Versions::Forward) => "upgrade",
+            (Work::Inventory, Versions::Back) => "upgrade rollback",
         }
     }
 
@@ -159,6 +178,9 @@ impl Apply {
     /// What is to be run: what a saved plan says, if everything is as it was, or what must be done now.
     fn decide(&self, context: &mut Context, observed: &Observed, saved: Option<&Saved>) -> anyhow::Result<Plan> {
         let plan = context.plan_at_most(observed, self.chosen.count())?;
+        if self.work == Work::Storage {
+            return storage(context, plan);
+        }
         let (Some(path), Some(saved)) = (&self.file, saved) else { return Ok(plan) };
         saved::check_basis(path, &saved.basis, &context.basis(observed)?)?;
         Ok(saved.plan.clone())
@@ -254,6 +276,19 @@ fn check(report: &Report, context: &Context, verb: &str) -> anyhow::Result<()> {
             Err(with_hint(Kind::Failed, message, format!("mend the cause shown above, then {again}")))
         }
     }
+}
+
+/// A plan of one step for a cluster that is as it should be. While versions change, the old ones must read what is stored.
+fn storage(context: &Context, plan: Plan) -> anyhow::Result<Plan> {
+    if !plan.is_empty() {
+        let message =
+            "the cluster is not as the inventory says: stored objects are rewritten when nothing is left to do";
+        let hint = format!("first: barque upgrade {}", context.sources.words());
+        return Err(with_hint(Kind::BadHost, message, hint));
+    }
+    let lead = context.inventory.masters().next().map(|host| host.name.clone()).unwrap_or_default();
+    let step = Step::MigrateStorage(MigrateStorage { kubeconfig: paths::SUPER_ADMIN_CONF.to_string() });
+    Ok(Plan { warnings: plan.warnings, ..Plan::of_step(&plan.cluster, &plan.release, &lead, Phase::Cluster, step) })
 }
 
 /// A plan of one step: a pod on the last host, which is a worker where there is one.

@@ -34,6 +34,8 @@ enum Way {
     Pause(Ask),
     /// Show how far an upgrade is, and what comes next; changes nothing
     Status(Ask),
+    /// Write every stored object in the form that this version stores, so that an older form of an API can go later
+    MigrateStorage(Alone),
     /// Take hosts back to this barque's version, which they had before and still have: nodes first, then masters
     Rollback(Run),
 }
@@ -52,6 +54,15 @@ struct Run {
 }
 
 #[derive(Args)]
+struct Alone {
+    #[command(flatten)]
+    common: Common,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Args)]
 struct Ask {
     #[command(flatten)]
     common: Common,
@@ -64,6 +75,9 @@ impl Upgrade {
             Some(Way::Resume(run)) => (run, Versions::Forward),
             Some(Way::Pause(ask)) => return ask.pause(),
             Some(Way::Status(ask)) => return ask.status().await,
+            Some(Way::MigrateStorage(alone)) => {
+                return Apply::of_storage(alone.common, alone.yes).run_with(Proof::Plan).await;
+            }
             None => (self.run, Versions::Forward),
         };
         Apply::of_versions(run.common, run.chosen, run.rolling, run.yes, versions).run_with(Proof::Plan).await

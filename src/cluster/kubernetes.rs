@@ -11,7 +11,7 @@ use kube::core::GroupVersionKind;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::{Api, Evicted};
+use super::{Api, Evicted, Rewritten};
 use crate::facts::ObjectKey;
 use crate::known::names;
 
@@ -135,6 +135,16 @@ impl Api for Real {
         Ok(serde_json::to_value(answer.with_context(|| format!("replacing {key}"))?)?)
     }
 
+    async fn rewrite(&self, path: &str, object: &Value) -> anyhow::Result<Rewritten> {
+        let request = http::Request::put(path).header(http::header::CONTENT_TYPE, "application/json");
+        match self.client.request_text(request.body(serde_json::to_vec(object)?)?).await {
+            Ok(_) => Ok(Rewritten::Done),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Rewritten::Gone),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Rewritten::Changed),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()> {
         match self.of(key).delete(&key.name, &DeleteParams::default().grace_period(0)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -232,6 +242,23 @@ mod tests {
         assert!(request.contains(r#""preconditions":{"uid":"u1"}"#), "{request}");
         assert_eq!(api.evict(&pod(), "u1", false).await.unwrap(), Evicted::Done);
         assert!(asked.recv().await.unwrap().starts_with("POST /api/v1/namespaces/web/pods/a/eviction HTTP/1.1"));
+    }
+
+    #[tokio::test]
+    async fn an_object_is_written_where_it_is_and_others_may_have_been_first() {
+        let answers = [("200 OK", "Success", 200), ("409 Conflict", "Failure", 409), ("404 Not Found", "Failure", 404)];
+        let (path, object) = ("/api/v1/namespaces/web/configmaps/a", json!({"metadata": {"name": "a"}}));
+        let mut found = Vec::new();
+        for (line, word, code) in answers {
+            let (api, mut asked, _folder) = server(line, status(word, code)).await;
+            found.push(api.rewrite(path, &object).await.unwrap());
+            let request = asked.recv().await.unwrap();
+            assert!(request.starts_with(&format!("PUT {path} HTTP/1.1")), "{request}");
+            assert!(request.ends_with(&object.to_string()), "{request}");
+        }
+        assert_eq!(found, [Rewritten::Done, Rewritten::Changed, Rewritten::Gone]);
+        let (api, _asked, _folder) = server("422 Unprocessable", status("Failure", 422)).await;
+        assert!(api.rewrite(path, &object).await.is_err());
     }
 
     #[tokio::test]

@@ -48,6 +48,8 @@ fn usual(step: &Step) -> u64 {
         Step::AwaitServiceName(_) => 1_000,
         Step::RunProbePod(_) => 5_000,
         Step::CordonNode(_) | Step::UncordonNode(_) => 50,
+        // Some 500 objects a second.
+        Step::MigrateStorage(_) => 10_000,
         Step::SoakNode(step) => step.seconds * 1000,
         // One default grace period, which most pods do not use up.
         Step::DrainNode(_) => 30_000,

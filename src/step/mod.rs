@@ -22,6 +22,7 @@ mod fetch_snapshot;
 mod import_image;
 mod issue_certificates;
 mod machine;
+mod migrate_storage;
 mod move_etcd_leader;
 mod old_releases;
 mod prepare_kernel;
@@ -57,6 +58,7 @@ pub use fetch_snapshot::FetchSnapshot;
 pub use import_image::ImportImage;
 pub use issue_certificates::IssueCertificates;
 pub use machine::{Answer, Input, Machine, Operator, Runner, Signed, last_lines};
+pub use migrate_storage::MigrateStorage;
 pub use move_etcd_leader::MoveEtcdLeader;
 pub use prepare_kernel::PrepareKernel;
 pub use restore_etcd::RestoreEtcd;
@@ -180,6 +182,7 @@ each_step!(
     DrainNode = "drain-node",
     UncordonNode = "uncordon-node",
     SoakNode = "soak-node",
+    MigrateStorage = "migrate-storage",
 );
 
 /// Changed if `changed`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use async_trait::async_trait;
-use barque::cluster::{Access, Api, Etcd, Evicted, Member, MemberStatus};
+use barque::cluster::{Access, Api, Etcd, Evicted, Member, MemberStatus, Rewritten};
 use barque::facts::ObjectKey;
 use barque::pki;
 use serde_json::{Value, json};
@@ -259,6 +259,15 @@ impl Api for Client {
 
     async fn replace(&self, object: &Value) -> anyhow::Result<Value> {
         self.ask(Some(&ObjectKey::of(object)), |state| state.objects.replace(object))
+    }
+
+    async fn rewrite(&self, path: &str, object: &Value) -> anyhow::Result<Rewritten> {
+        let key = ObjectKey::of(object);
+        ensure!(path.ends_with(&format!("/{}", key.name)), "404: {path}");
+        self.ask(Some(&key), |state| match state.objects.get(&key) {
+            None => Ok(Rewritten::Gone),
+            Some(_) => Ok(state.objects.replace(object).map_or(Rewritten::Changed, |_| Rewritten::Done)),
+        })
     }
 
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()> {

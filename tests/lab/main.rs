@@ -121,6 +121,7 @@ fn upgrades(suite: &mut Suite, labs: &Labs) {
     }
     if whole {
         suite.scenario("upgrade under load", |notes| upgrade::under_load(labs, &cluster, notes));
+        suite.scenario("stored objects", |notes| upgrade::is_migrated(labs, &cluster, notes));
     }
     if is_long() {
         upgrade::after_the_upgrade(suite, labs, &cluster);

@@ -26,6 +26,8 @@ pub enum Record {
     },
     /// A watch told of an object's version.
     Event { at: u64, version: u64 },
+    /// A watch said that it has told of all up to a version.
+    Bookmark { at: u64, version: u64 },
     /// A watch began again: from which version, and why the one before ended.
     Watching { at: u64, from: u64, why: String },
     /// The watch could not go on from what it had seen: it had to list all objects again.

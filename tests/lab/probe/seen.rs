@@ -24,8 +24,8 @@ pub struct Asked {
 
 /// The watch's part.
 pub struct Watched {
-    /// Versions that writes made, and that the watch did not tell of.
-    pub lost: Vec<u64>,
+    /// Versions that writes made, and that the watch did not tell of, with the moments of the writes.
+    pub lost: BTreeMap<u64, u64>,
     /// Versions that came again, or after a later one.
     pub disordered: Vec<u64>,
     pub events: usize,
@@ -76,12 +76,12 @@ impl Seen {
     }
 
     pub fn watched(&self) -> Watched {
-        let mut written = BTreeSet::new();
+        let mut written = BTreeMap::new();
         let (mut seen, mut disordered, mut last) = (BTreeSet::new(), Vec::new(), 0);
         let (mut again, mut listed, mut first) = (BTreeMap::new(), 0, true);
         for record in &self.records {
             match record {
-                Record::Asked { version, .. } => written.extend(*version),
+                Record::Asked { version, begun, .. } => written.extend(version.map(|version| (version, *begun))),
                 Record::Event { version, .. } => {
                     if *version <= last {
                         disordered.push(*version);
@@ -89,6 +89,8 @@ impl Seen {
                     last = last.max(*version);
                     seen.insert(*version);
                 }
+                // What comes after it is later.
+                Record::Bookmark { version, .. } => last = last.max(*version),
                 // The first one is the beginning.
                 Record::Watching { why, .. } if !std::mem::take(&mut first) => {
                     *again.entry(why.clone()).or_insert(0) += 1;
@@ -97,8 +99,9 @@ impl Seen {
                 Record::Listed { .. } => listed += 1,
             }
         }
-        let lost = written.difference(&seen).copied().collect();
-        Watched { lost, disordered, events: seen.len(), writes: written.len(), again, listed }
+        let (events, writes) = (seen.len(), written.len());
+        written.retain(|version, _| !seen.contains(version));
+        Watched { lost: written, disordered, events, writes, again, listed }
     }
 }
 
@@ -131,16 +134,21 @@ impl Asked {
 }
 
 impl Watched {
-    pub fn text(&self) -> String {
+    pub fn text(&self, started: u64) -> String {
         let Watched { lost, disordered, events, writes, listed, again } = self;
         let begun: usize = again.values().sum();
         let reasons: Vec<String> = again.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-        format!(
+        let mut text = format!(
             "a watch told of {events} events for {writes} writes, {} lost, {} out of order; it began again {begun} times{why}, \
              listed again {listed} times",
             lost.len(),
             disordered.len()
-        )
+        );
+        if let (Some((first, begin)), Some((last, end))) = (lost.first_key_value(), lost.last_key_value()) {
+            let at = |moment: &u64| moment.saturating_sub(started) as f64 / 1e3;
+            text += &format!("\n        lost: {first} to {last}, written at {:.1} to {:.1} s", at(begin), at(end));
+        }
+        text
     }
 }

@@ -22,7 +22,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub struct Watch {
     task: JoinHandle<()>,
-    seen: Arc<AtomicU64>,
+    /// The newest version of which an event came.
+    told: Arc<AtomicU64>,
 }
 
 impl Watch {
@@ -30,23 +31,24 @@ impl Watch {
     pub async fn start(client: Arc<Client>, out: Out) -> Watch {
         let from = listed(&client).await.expect("the first list succeeds");
         out.write(&Record::Watching { at: now(), from, why: "the start".into() });
-        let seen = Arc::new(AtomicU64::new(from));
-        Watch { task: tokio::spawn(follow(client, out, seen.clone())), seen }
+        let told = Arc::new(AtomicU64::new(from));
+        Watch { task: tokio::spawn(follow(client, out, from, told.clone())), told }
     }
 
     /// Waits for the event of this version, for a while.
     pub async fn end(self, newest: u64, limit: Duration) {
         let begun = Instant::now();
-        while self.seen.load(Ordering::Relaxed) < newest && begun.elapsed() < limit {
+        while self.told.load(Ordering::Relaxed) < newest && begun.elapsed() < limit {
             tokio::time::sleep(LOOK).await;
         }
         self.task.abort();
     }
 }
 
-async fn follow(client: Arc<Client>, out: Out, seen: Arc<AtomicU64>) {
+async fn follow(client: Arc<Client>, out: Out, from: u64, told: Arc<AtomicU64>) {
+    let seen = AtomicU64::new(from);
     loop {
-        let why = match followed(&client, &out, &seen).await {
+        let why = match followed(&client, &out, &seen, &told).await {
             End::Closed(why) => why,
             End::Failed(why) => {
                 tokio::time::sleep(PAUSE).await;
@@ -82,7 +84,7 @@ enum End {
 }
 
 /// On a connection of its own, so that it is not hidden by what the requests' one does.
-async fn followed(client: &Client, out: &Out, seen: &AtomicU64) -> End {
+async fn followed(client: &Client, out: &Out, seen: &AtomicU64, told: &AtomicU64) -> End {
     let from = seen.load(Ordering::Relaxed);
     let sender = match client.connect().await {
         Ok(sender) => sender,
@@ -116,7 +118,10 @@ async fn followed(client: &Client, out: &Out, seen: &AtomicU64) -> End {
             let version = event["object"]["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
             let version = version.expect("every event has a version");
             seen.store(version, Ordering::Relaxed);
-            if event["type"] != "BOOKMARK" {
+            if event["type"] == "BOOKMARK" {
+                out.write(&Record::Bookmark { at: now(), version });
+            } else {
+                told.fetch_max(version, Ordering::Relaxed);
                 out.write(&Record::Event { at: now(), version });
             }
         }

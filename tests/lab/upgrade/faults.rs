@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::load::Load;
 use super::{
     NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start, start_whole, upgrade, versions,
+    ways,
 };
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -16,7 +17,7 @@ use crate::probe::now;
 use crate::suite::{Notes, Suite};
 
 /// For what needs the whole upgrade before it.
-const LIMIT: Duration = Duration::from_secs(600);
+pub(super) const LIMIT: Duration = Duration::from_secs(600);
 /// A node, or a master, is back after its power.
 const BACK: Duration = Duration::from_secs(240);
 /// So long, in milliseconds, may requests fail after the power of a master went.
@@ -29,13 +30,19 @@ type Fault = fn(&Labs, &Cluster, &mut Notes);
 
 /// These begin with the old version and leave it behind.
 pub fn before_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
-    const FAULTS: [(&str, Fault); 6] = [
+    const FAULTS: [(&str, Fault); 12] = [
         ("crash loop in the new version", crash_loop),
         ("an image that does not start", bad_image),
         ("/var full on a worker", no_space),
         ("containerd of a worker stopped", stopped_containerd),
         ("kubelets of two masters stopped", stopped_kubelets),
         ("a master without power in its turn", master_without_power),
+        ("a truncated payload", ways::truncated_payload),
+        ("read-only file systems", ways::read_only_root),
+        ("half a manifest", ways::half_a_manifest),
+        ("two operators in an upgrade", ways::two_operators),
+        ("connections cut every five seconds", ways::dropped_connections),
+        ("one packet of ten lost", ways::lost_packets),
     ];
     run(suite, labs, cluster, &FAULTS, OLD);
 }
@@ -82,7 +89,7 @@ fn is_wanted(faults: &[(&str, Fault)]) -> bool {
 }
 
 /// All static pods' manifests of the masters.
-fn manifests(cluster: &Cluster) -> BTreeMap<String, Option<String>> {
+pub(super) fn manifests(cluster: &Cluster) -> BTreeMap<String, Option<String>> {
     let masters = cluster.masters.iter();
     let one = |master: &String| PODS.map(|pod| (format!("{master}/{pod}"), manifest(cluster, master, pod)));
     masters.flat_map(one).collect()
@@ -119,7 +126,7 @@ fn bad_image(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 }
 
 /// What the run said at its end.
-fn last_error(ended: &Ended) -> String {
+pub(super) fn last_error(ended: &Ended) -> String {
     let mut lines = ended.stderr.lines();
     let error = lines.find(|line| line.starts_with("error:")).unwrap_or("no error");
     error.chars().take(300).collect()
@@ -255,7 +262,7 @@ fn ready(cluster: &Cluster, witness: &str) -> Result<(), String> {
 }
 
 /// The way back, by the old version's inventory; nothing is left to do then.
-fn back_to_old(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+pub(super) fn back_to_old(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     ask_for(labs, cluster, OLD);
     let back = upgrade(labs, cluster, &["rollback"]).expect(0);
     notes.add(format!("taken back in {:.1} s", back.took.as_secs_f64()));

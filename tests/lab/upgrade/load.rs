@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::serving::{Gaps, Serving};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::until;
+use crate::node::{exec, until};
 use crate::probe::{Recording, Seen, now};
 use crate::suite::Notes;
 
@@ -100,6 +100,13 @@ fn expose(cluster: &Cluster) -> String {
         if answer.good { Ok(()) } else { Err(answer.stderr) }
     });
     let address = cluster.kubectl(&["get", "service", "bt-exposed", "-o", "jsonpath={.spec.clusterIP}"]);
+    // kube-proxy writes a new service's rules a moment after its pods are there.
+    let ask =
+        format!("exec 3<>/dev/tcp/{address}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && timeout 5 head -1 <&3");
+    until("the service answers", Duration::from_secs(30), || {
+        let answer = exec(&cluster.container(CALLER), &["bash", "-c", &ask], "");
+        if answer.good && answer.text().contains(" 200 ") { Ok(()) } else { Err(answer.text() + &answer.stderr) }
+    });
     format!("{address}:80")
 }
 
@@ -136,7 +143,7 @@ impl Load {
         let (traffic, service, gaps) = (self.traffic.end(), self.service.end(), self.serving.end());
         let outcome = Outcome { begun: self.begun, traffic, service, gaps };
         notes.add(format!("API: {}", outcome.traffic.all().text(outcome.begun)));
-        notes.add(outcome.traffic.watched().text());
+        notes.add(outcome.traffic.watched().text(outcome.begun));
         notes.add(format!("service: {}", outcome.service.all().text(outcome.begun)));
         notes.add(outcome.gaps.text(outcome.begun));
         outcome

@@ -18,11 +18,14 @@ mod load;
 mod payload;
 mod release;
 mod serving;
+mod storage;
+mod ways;
 mod whole;
 
 pub use faults::{after_the_upgrade, before_the_upgrade};
 pub use half_done::is_taken_back;
 pub use payload::disturbs_nobody;
+pub use storage::is_migrated;
 pub use whole::under_load;
 
 const OLD: &str = "v1.36.4";

@@ -22,6 +22,19 @@ pub fn that_shares_nothing(labs: &Labs, version: &str) -> PathBuf {
     releases
 }
 
+/// A folder of releases in which a layer of `version` lacks its second half.
+pub fn with_half_a_layer(labs: &Labs, version: &str, layer: &str) -> PathBuf {
+    let (releases, to, release) = copy(labs, version, "half");
+    let layer = release.layers.iter().find(|known| known.name == layer).expect("a layer of that name");
+    let path = to.join("oci/blobs/sha256").join(layer.digest.trim_start_matches("sha256:"));
+    let whole = fs_err::read(&path).expect("a blob");
+    // A link: what it leads to stays whole.
+    fs_err::remove_file(&path).expect("a link");
+    fs_err::write(&path, &whole[..whole.len() / 2]).expect("a file");
+    write(&to, &release);
+    releases
+}
+
 /// A folder of releases in which `version` has this file in place of a program.
 pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -> PathBuf {
     let (releases, to, mut release) = copy(labs, version, &program.replace('/', "-"));

@@ -10,7 +10,7 @@ use crate::probe::{now, status};
 
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// When a master did not serve: from its first bad answer to the next good one, in milliseconds since 1970.
+/// When a master did not serve, in milliseconds since 1970.
 type Gap = (u64, u64);
 
 /// Looks on until it is told to end.
@@ -46,9 +46,10 @@ fn gaps(server: &str, authority: &str, end: &AtomicBool) -> Vec<Gap> {
         // A late answer is slow, not away: the machine is shared.
         let serves = status(server, authority, "/readyz").contains(" 200 ");
         match (serves, since) {
-            (false, None) => since = Some(before),
+            // What is certain: from the end of a bad answer to the beginning of a good one, whatever an answer takes.
+            (false, None) => since = Some(now()),
             (true, Some(begun)) => {
-                found.push((begun, now()));
+                found.push((begun, before.max(begun)));
                 since = None;
             }
             _ => {}

@@ -1,0 +1,146 @@
+//! What may go wrong on the way to the hosts, and with what is brought there, while versions change. Each begins with the old
+//! version and leaves it behind.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::faults::{LIMIT, back_to_old, last_error, manifests};
+use super::load::Load;
+use super::{NEW, OLD, ask_for, catch, expect_version, is_of, release, start, start_whole, upgrade};
+use crate::cluster::Cluster;
+use crate::labs::Labs;
+use crate::node::{docker, inside, shell};
+use crate::suite::Notes;
+
+/// A layer that lacks its second half, as a copy has that was cut off: found before anything is touched.
+pub fn truncated_payload(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let releases = release::with_half_a_layer(labs, NEW, "kubernetes");
+    let before = manifests(cluster);
+    let ended = start(labs, cluster, &[], Some(&releases)).wait();
+    notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    assert!(matches!(ended.code(), Some(1..=3)), "{}", ended.text());
+    let layer = release::of(NEW).layers.into_iter().find(|layer| layer.name == "kubernetes").expect("a layer");
+    let digest = layer.digest.trim_start_matches("sha256:");
+    assert!(ended.stderr.contains(&digest[..12]), "the blob is not named: {}", ended.text());
+    assert_eq!(manifests(cluster), before);
+    ask_for(labs, cluster, OLD);
+    labs.apply(&cluster.inventory).expect_in_sync();
+    expect_version(cluster, OLD);
+}
+
+/// A file system that went read-only, as ext4 does after an error of its disk.
+pub fn read_only_root(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let worker = cluster.container("w2");
+    shell(&worker, "for at in /etc /opt; do mount --bind $at $at; mount -o remount,ro,bind $at; done");
+    let before = manifests(cluster);
+    let ended = start_whole(labs, cluster).wait();
+    shell(&worker, "umount /etc; umount /opt");
+    notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    assert!(matches!(ended.code(), Some(1 | 3)), "{}", ended.text());
+    let says = ended.stderr.to_lowercase();
+    assert!(says.contains("w2") && (says.contains("read-only") || says.contains("mounted ro")), "{}", ended.text());
+    assert_eq!(manifests(cluster), before, "a master was changed, though not every host could take the payload");
+    ask_for(labs, cluster, OLD);
+    labs.apply(&cluster.inventory).expect_in_sync();
+    expect_version(cluster, OLD);
+}
+
+/// Half of a static pod's manifest, as a program without rename leaves it when the power goes.
+pub fn half_a_manifest(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let path = inside(&cluster.container("m2"), "etc/kubernetes/manifests/kube-scheduler.yaml");
+    let whole = fs_err::read(&path).expect("a manifest");
+    fs_err::write(&path, &whole[..whole.len() / 2]).expect("it can be cut");
+    let ended = start_whole(labs, cluster).wait().expect(0);
+    notes.add(format!("upgraded in {:.1} s", ended.took.as_secs_f64()));
+    assert!(cluster.masters.iter().all(|master| is_of(cluster, master, "kube-scheduler", NEW)));
+    back_to_old(labs, cluster, notes);
+}
+
+/// The second one is told of the first, which goes on.
+pub fn two_operators(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let load = Load::start(labs, cluster);
+    let first = start_whole(labs, cluster);
+    catch("a master's turn", LIMIT, || {
+        let begun = |master: &&String| is_of(cluster, master, "etcd", NEW);
+        cluster.masters.iter().find(begun).map(drop)
+    });
+    let folder = labs.folder().join("clusters").join(&cluster.name);
+    let other = labs.folder().join("second-upgrade");
+    let copied = Command::new("cp").arg("-r").arg(folder).arg(&other).status();
+    assert!(copied.expect("cp starts").success());
+    let refused = upgrade(labs, cluster, &["--folder", "second-upgrade"]).expect(3);
+    fs_err::remove_dir_all(&other).expect("the copy goes");
+    assert!(refused.stderr.contains("the cluster is locked by"), "{}", refused.text());
+    notes.add(format!("refused in {:.1} s", refused.took.as_secs_f64()));
+    let ended = first.wait().expect(0);
+    notes.add(format!("the first: upgraded in {:.1} s", ended.took.as_secs_f64()));
+    back_to_old(labs, cluster, notes);
+    load.end(notes).expect_flawless();
+}
+
+/// Whatever connections a master has are cut every five seconds.
+pub fn dropped_connections(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let load = Load::start(labs, cluster);
+    let (over, cuts) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_secs(5));
+                // The parent listens and stays.
+                let script = "pkill -KILL -f '^sshd: root' || echo none";
+                if shell(&cluster.container("m2"), script) != "none" {
+                    cuts.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let ended = start_whole(labs, cluster).wait();
+        over.store(true, Ordering::Relaxed);
+        ended
+    });
+    let cuts = cuts.load(Ordering::Relaxed);
+    notes.add(format!("cut {cuts} times; ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    assert!(cuts > 2, "only cut {cuts} times");
+    // It comes to its end, or says which host it lost; then the next run does.
+    if ended.code() != Some(0) {
+        assert!(ended.code() == Some(1) && ended.stderr.contains("m2"), "{}", ended.text());
+        start_whole(labs, cluster).wait().expect(0);
+    }
+    assert!(cluster.masters.iter().all(|master| is_of(cluster, master, "etcd", NEW)));
+    back_to_old(labs, cluster, notes);
+    load.end(notes).expect_flawless();
+}
+
+/// A bad line between the operator and all hosts: of ten packets one is lost, in both directions.
+pub fn lost_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    ask_for(labs, cluster, NEW);
+    let load = Load::start(labs, cluster);
+    lose(cluster, "-I");
+    let ended = start_whole(labs, cluster).wait();
+    lose(cluster, "-D");
+    notes.add(format!("ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    let ended = ended.expect(0);
+    back_to_old(labs, cluster, notes);
+    drop(ended);
+    load.end(notes).expect_flawless();
+}
+
+/// By the kernel's own rules in each node's network namespace: this kernel has no netem.
+fn lose(cluster: &Cluster, action: &str) {
+    for node in cluster.nodes() {
+        let process = docker(&["inspect", "-f", "{{.State.Pid}}", &cluster.container(node)], "").text();
+        for (chain, port) in [("INPUT", "--dport"), ("OUTPUT", "--sport")] {
+            let rule =
+                ["-p", "tcp", port, "22", "-m", "statistic", "--mode", "random", "--probability", "0.1", "-j", "DROP"];
+            let mut command = Command::new("nsenter");
+            command.args(["-t", &process, "-n", "iptables", "-w", action, chain]).args(rule);
+            let status = command.status().expect("nsenter starts");
+            assert!(status.success(), "{node}: {action} {chain}");
+        }
+    }
+}
