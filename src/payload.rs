@@ -93,16 +93,80 @@ impl Payload {
         let file = release.file("calico-crds")?;
         let calico_crds = fs_err::read_to_string(folder.join(&file.path))?;
         ensure!(sha256_hex(calico_crds.as_bytes()) == file.sha256, "{} in the payload is damaged", file.path);
-        Ok(Payload { folder: folder.to_path_buf(), release, text, calico_crds })
+        let payload = Payload { folder: folder.to_path_buf(), release, text, calico_crds };
+        payload.check_sizes()?;
+        Ok(payload)
+    }
+
+    /// A copy that was cut off is found before a host is touched. Hosts check digests of what they receive.
+    fn check_sizes(&self) -> anyhow::Result<()> {
+        let Release { manifest, config, layers, .. } = &self.release;
+        let layers = layers.iter().map(|layer| (&layer.digest, layer.size));
+        let blobs = [manifest, config].map(|blob| (&blob.digest, blob.size)).into_iter().chain(layers);
+        let wrong = blobs.filter_map(|(digest, size)| match fs_err::metadata(self.path(digest)) {
+            Ok(meta) if meta.len() == size => None,
+            Ok(meta) => Some(format!("  {digest} has {} of {size} bytes", meta.len())),
+            Err(error) => Some(format!("  {error}")),
+        });
+        let wrong: Vec<String> = wrong.collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the payload in {} is not whole:\n{}", self.folder.display(), wrong.join("\n"));
+        let hint = format!("build it again: images/build {0}, or pull the image barque:{0}", self.release.version);
+        Err(with_hint(Kind::BadInput, message, hint))
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.folder.join("oci/blobs/sha256").join(digest.trim_start_matches("sha256:"))
     }
 
     /// A blob's bytes from an offset on, and its whole size.
     pub async fn blob(&self, digest: &str, offset: u64) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, u64)> {
-        let path = self.folder.join("oci/blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        let path = self.path(digest);
         let mut file = fs_err::tokio::File::open(&path).await?;
         let size = file.metadata().await?.len();
         ensure!(offset <= size, "{digest}: offset {offset} is past its end");
         file.seek(std::io::SeekFrom::Start(offset)).await?;
         Ok((Box::new(file), size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_was_cut_off_is_refused_with_every_blob_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let crds = "kind: CustomResourceDefinition\n";
+        let digest = |sign: &str| format!("sha256:{}", sign.repeat(64));
+        let text = format!(
+            "version: v1.2.3\narchitecture: amd64\nimage: barque:v1.2.3\nmanifest: {{digest: \"{}\", size: 1}}\n\
+             config: {{digest: \"{}\", size: 2}}\nlayers:\n- {{name: base, digest: \"{}\", diffId: d, size: 3, unpackedSize: 9}}\n\
+             components: []\nfiles:\n- {{name: calico-crds, path: crds, sha256: \"{}\", size: {}}}\n",
+            digest("a"),
+            digest("b"),
+            digest("c"),
+            sha256_hex(crds.as_bytes()),
+            crds.len()
+        );
+        fs_err::create_dir_all(at("oci/blobs/sha256")).unwrap();
+        fs_err::write(at("release.yaml"), text).unwrap();
+        fs_err::write(at("crds"), crds).unwrap();
+        let write =
+            |sign: &str, bytes: &str| fs_err::write(at("oci/blobs/sha256").join(sign.repeat(64)), bytes).unwrap();
+        write("a", "1");
+        write("c", "12");
+        let error = Payload::read(folder.path()).err().unwrap().to_string();
+        assert!(
+            error.contains(&format!("{} has 2 of 3 bytes", digest("c"))) && error.contains(&"b".repeat(64)),
+            "{error}"
+        );
+        assert!(!error.contains(&digest("a")), "{error}");
+        write("b", "12");
+        write("c", "123");
+        assert_eq!(Payload::read(folder.path()).unwrap().release.version, "v1.2.3");
     }
 }

@@ -111,6 +111,11 @@ impl Asked {
         self.failed.values().map(|(count, ..)| count).sum()
     }
 
+    /// How many failed with these words.
+    pub fn failures_with(&self, words: &str) -> usize {
+        self.failed.iter().filter(|(reason, _)| reason.contains(words)).map(|(_, (count, ..))| count).sum()
+    }
+
     /// Reasons of failures, but for those with these words.
     pub fn other_than(&self, words: &str) -> Vec<&String> {
         self.failed.keys().filter(|reason| !reason.contains(words)).collect()

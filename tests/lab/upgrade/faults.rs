@@ -386,5 +386,7 @@ fn stubborn_budget(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     ask_for(labs, cluster, NEW);
     upgrade(labs, cluster, &[]).expect(0);
     expect_version(cluster, NEW);
-    outcome.expect_flawless();
+    assert_eq!(outcome.traffic.all().failures(), 0, "the API failed");
+    // Between the two budgets the service has none, so its pods may go together.
+    outcome.expect_one_away();
 }

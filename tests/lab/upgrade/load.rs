@@ -21,6 +21,12 @@ const TOGETHER: u64 = 500;
 /// Of ten requests a second to the service, where its caller's routes are away for a moment.
 const ROUTES: usize = 5;
 
+/// What a follower of etcd passes on to the leader in the very moment in which leadership moves is lost, and the follower says
+/// so after seven seconds: one write in 29,569 requests was seen. Leadership moves where etcd itself changes, once on the way
+/// there and once on the way back; without a move all writes of a second would be lost.
+const PASSED_ON: &str = "etcdserver: request timed out";
+const MOVES: usize = 2;
+
 const IMAGE_OF: &str = "jsonpath={.spec.template.spec.containers[0].image}";
 
 /// Three replicas on two workers; each ends what it has begun, and at most one may go at a time.
@@ -167,7 +173,8 @@ impl Outcome {
     #[track_caller]
     fn expect_served(&self, away: usize) {
         let (asked, watched, served) = (self.traffic.all(), self.traffic.watched(), self.service.all());
-        let failures = asked.failures();
+        let moved = asked.failures_with(PASSED_ON).min(MOVES);
+        let failures = asked.failures() - moved;
         assert!(failures <= tolerated(asked.count), "{failures} API requests failed");
         assert!(watched.writes > asked.count / 10, "only {} of {} requests wrote", watched.writes, asked.count);
         assert!(watched.lost.is_empty(), "the watch lost {:?}", watched.lost);
