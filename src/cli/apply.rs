@@ -58,8 +58,8 @@ pub(super) enum Proof {
 /// What a run does.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Work {
-    #[default]
     /// What the inventory asks for.
+    #[default]
     Inventory,
     /// Stored objects get today's form; the cluster must be as the inventory says already.
     Storage,

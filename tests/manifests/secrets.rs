@@ -31,6 +31,17 @@ fn keys() -> Keys {
     let release = include_str!("../fixtures/release.yaml").replace(&"f".repeat(64), &digest);
     fs_err::create_dir_all(payload.join("manifests")).unwrap();
     fs_err::write(payload.join("manifests/calico-crds.yaml"), definitions).unwrap();
+    let known = barque::release::Release::parse(&release).unwrap();
+    let blobs = payload.join("oci/blobs/sha256");
+    fs_err::create_dir_all(&blobs).unwrap();
+    let layers = known.layers.iter().map(|layer| (&layer.digest, layer.size));
+    for (digest, size) in
+        [&known.manifest, &known.config].map(|blob| (&blob.digest, blob.size)).into_iter().chain(layers)
+    {
+        // Nobody receives them; all that counts is their size.
+        let file = fs_err::File::create(blobs.join(digest.trim_start_matches("sha256:"))).unwrap();
+        file.set_len(size).unwrap();
+    }
     fs_err::write(payload.join("release.yaml"), release).unwrap();
     let store = Store::open(&folder.path().join("cluster")).unwrap();
     store.write(ENCRYPTION_KEY, MARKER).unwrap();
