@@ -135,9 +135,9 @@ impl Api for Real {
         Ok(serde_json::to_value(answer.with_context(|| format!("replacing {key}"))?)?)
     }
 
-    async fn rewrite(&self, path: &str, object: &Value) -> anyhow::Result<Rewritten> {
-        let request = http::Request::put(path).header(http::header::CONTENT_TYPE, "application/json");
-        match self.client.request_text(request.body(serde_json::to_vec(object)?)?).await {
+    async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Rewritten> {
+        let request = http::Request::patch(path).header(http::header::CONTENT_TYPE, "application/merge-patch+json");
+        match self.client.request_text(request.body(serde_json::to_vec(patch)?)?).await {
             Ok(_) => Ok(Rewritten::Done),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Rewritten::Gone),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Rewritten::Changed),
@@ -245,20 +245,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_written_where_it_is_and_others_may_have_been_first() {
+    async fn a_patch_goes_where_its_object_is_and_others_may_have_been_first() {
         let answers = [("200 OK", "Success", 200), ("409 Conflict", "Failure", 409), ("404 Not Found", "Failure", 404)];
         let (path, object) = ("/api/v1/namespaces/web/configmaps/a", json!({"metadata": {"name": "a"}}));
         let mut found = Vec::new();
         for (line, word, code) in answers {
             let (api, mut asked, _folder) = server(line, status(word, code)).await;
-            found.push(api.rewrite(path, &object).await.unwrap());
+            found.push(api.patch(path, &object).await.unwrap());
             let request = asked.recv().await.unwrap();
-            assert!(request.starts_with(&format!("PUT {path} HTTP/1.1")), "{request}");
+            assert!(request.starts_with(&format!("PATCH {path} HTTP/1.1")), "{request}");
             assert!(request.ends_with(&object.to_string()), "{request}");
         }
         assert_eq!(found, [Rewritten::Done, Rewritten::Changed, Rewritten::Gone]);
         let (api, _asked, _folder) = server("422 Unprocessable", status("Failure", 422)).await;
-        assert!(api.rewrite(path, &object).await.is_err());
+        assert!(api.patch(path, &object).await.is_err());
     }
 
     #[tokio::test]

@@ -35,15 +35,16 @@ pub trait Api: Send + Sync {
     async fn evict(&self, pod: &ObjectKey, uid: &str, dry_run: bool) -> anyhow::Result<Evicted>;
     /// Replaces an object; a stale `resourceVersion` is an error.
     async fn replace(&self, object: &Value) -> anyhow::Result<Value>;
-    /// Writes an object below its path as it was read; a server that has it in this form already writes nothing.
-    async fn rewrite(&self, path: &str, object: &Value) -> anyhow::Result<Rewritten>;
+    /// Merges a patch into the object at a path. One that changes nothing makes the server write the object only if it is not
+    /// stored in today's form.
+    async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Rewritten>;
     /// Deletes an object at once; one that is not there is fine.
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()>;
     /// The text below a path such as `/readyz`; an answer other than 2xx is an error with what it said.
     async fn text(&self, path: &str) -> anyhow::Result<String>;
 }
 
-/// What the API server said to an object that was written as it had been read.
+/// What the API server said to a patch of an object as it had been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rewritten {
     /// It is stored in the server's form.

@@ -1,5 +1,5 @@
-//! Every stored object in the form in which this version's API servers store it: each is read and written as it is. A version
-//! of an API can go only when nothing is stored in it any more.
+//! Every stored object in the form in which this version's API servers store it: each gets a patch that changes nothing, as
+//! Kubernetes' own storage version migrator has it. A version of an API can go only when nothing is stored in it any more.
 
 use std::collections::BTreeMap;
 
@@ -31,14 +31,13 @@ const TOLD: usize = 20;
 const PASSING: [&str; 3] = ["/api/v1/events", "/apis/events.k8s.io/v1/events", "/apis/coordination.k8s.io/v1/leases"];
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// A kind whose objects can be listed and written.
+/// A kind whose objects can be listed and patched.
 #[derive(Debug, PartialEq)]
 struct Resource {
     /// Such as `/apis/apps/v1`.
     base: String,
     /// Such as `deployments`.
     name: String,
-    kind: String,
     namespaced: bool,
 }
 
@@ -49,10 +48,11 @@ impl MigrateStorage {
 
     pub(super) fn details(&self) -> Vec<String> {
         vec![
-            "every object but events and leases is read and written as it is; one that is stored in today's form already \
-             stays untouched"
+            "every object but events and leases gets a patch that changes nothing; one that is stored in today's form \
+             already stays untouched"
                 .to_string(),
-            "custom resources: versions in which nothing is stored any more go from the definition's status".to_string(),
+            "custom resources: versions in which nothing is stored any more go from the definition's status"
+                .to_string(),
         ]
     }
 
@@ -84,7 +84,7 @@ impl MigrateStorage {
             failures.truncate(TOLD);
             bail!("{count} objects were rewritten; these were not:\n{}{more}", failures.join("\n"));
         }
-        for definition in definitions {
+        for definition in &definitions {
             forget_versions(api, definition).await?;
         }
         Ok(Outcome::Changed)
@@ -98,17 +98,18 @@ impl Resource {
         loop {
             let path = format!("{}/{}?limit={PAGE}{next}", self.base, self.name);
             let list = json_at(api, &path).await?;
-            let objects: Vec<(String, Value)> = items(&list["items"]).map(|item| self.whole(item)).collect();
             // Boxed, as the compiler cannot tell otherwise that they may go to another thread.
-            let write =
-                |(path, object): (String, Value)| async move { (api.rewrite(&path, &object).await, path) }.boxed();
-            let writes: Vec<BoxFuture<'_, _>> = objects.into_iter().map(write).collect();
+            let write = |item: &Value| {
+                let (path, patch) = (self.path(item), nothing(item));
+                async move { (api.patch(&path, &patch).await, path) }.boxed()
+            };
+            let writes: Vec<BoxFuture<'_, _>> = items(&list["items"]).map(write).collect();
             let answers: Vec<_> = stream::iter(writes).buffer_unordered(WIDTH).collect().await;
             for (answer, path) in answers {
                 match answer {
                     // Who changed or deleted it meanwhile has done what is wanted.
                     Ok(Rewritten::Done | Rewritten::Changed | Rewritten::Gone) => written += 1,
-                    // The server may quote what it refuses.
+                    // The server may quote what it refuses, and it may be a secret.
                     Err(_) if self.name == "secrets" => failures.push(format!("{path}: refused")),
                     Err(error) => failures.push(format!("{path}: {error:#}")),
                 }
@@ -120,15 +121,17 @@ impl Resource {
         }
     }
 
-    /// An item of a list comes without its type; also where it is.
-    fn whole(&self, item: &Value) -> (String, Value) {
-        let mut object = item.clone();
-        object["kind"] = self.kind.clone().into();
-        object["apiVersion"] = self.base.trim_start_matches("/apis/").trim_start_matches("/api/").into();
+    fn path(&self, item: &Value) -> String {
         let text = |name: &str| item["metadata"][name].as_str().unwrap_or_default();
         let namespace = if self.namespaced { format!("/namespaces/{}", text("namespace")) } else { String::new() };
-        (format!("{}{namespace}/{}/{}", self.base, self.name, text("name")), object)
+        format!("{}{namespace}/{}/{}", self.base, self.name, text("name"))
     }
+}
+
+/// A patch without a change, for exactly this object as it was read. Its content does not come from here: read as JSON and
+/// written again, what the server compares byte by byte (ControllerRevision's data) would be another.
+fn nothing(item: &Value) -> Value {
+    json!({"metadata": {"uid": item["metadata"]["uid"], "resourceVersion": item["metadata"]["resourceVersion"]}})
 }
 
 async fn json_at(api: &dyn Api, path: &str) -> anyhow::Result<Value> {
@@ -167,12 +170,11 @@ async fn resources(api: &dyn Api) -> anyhow::Result<(Vec<Resource>, Vec<String>)
 fn read(base: &str, resource: &Value) -> Option<Resource> {
     let name = resource["name"].as_str()?.to_string();
     let verbs: Vec<&str> = items(&resource["verbs"]).filter_map(Value::as_str).collect();
-    let wanted = ["list", "update"].iter().all(|verb| verbs.contains(verb));
+    let wanted = ["list", "patch"].iter().all(|verb| verbs.contains(verb));
     if !wanted || name.contains('/') || PASSING.contains(&format!("{base}/{name}").as_str()) {
         return None;
     }
-    let kind = resource["kind"].as_str()?.to_string();
-    Some(Resource { base: base.to_string(), name, kind, namespaced: resource["namespaced"] == true })
+    Some(Resource { base: base.to_string(), name, namespaced: resource["namespaced"] == true })
 }
 
 /// Custom resources of which some were stored in another version once.
@@ -182,14 +184,13 @@ async fn definitions(api: &dyn Api) -> anyhow::Result<Vec<Value>> {
     Ok(items(&list["items"]).filter(several).cloned().collect())
 }
 
-async fn forget_versions(api: &dyn Api, mut definition: Value) -> anyhow::Result<()> {
+async fn forget_versions(api: &dyn Api, definition: &Value) -> anyhow::Result<()> {
     let stored = items(&definition["spec"]["versions"]).find(|version| version["storage"] == true);
-    let Some(stored) = stored.map(|version| version["name"].clone()) else { return Ok(()) };
-    definition["status"]["storedVersions"] = json!([stored]);
-    definition["kind"] = "CustomResourceDefinition".into();
-    definition["apiVersion"] = "apiextensions.k8s.io/v1".into();
+    let Some(stored) = stored.map(|version| &version["name"]) else { return Ok(()) };
+    let mut patch = nothing(definition);
+    patch["status"] = json!({"storedVersions": [stored]});
     let path = format!("{DEFINITIONS}/{}/status", definition["metadata"]["name"].as_str().unwrap_or_default());
-    api.rewrite(&path, &definition).await.map(drop)
+    api.patch(&path, &patch).await.map(drop)
 }
 
 #[cfg(test)]
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_can_be_listed_and_written_counts() {
-        let all = ["create", "get", "list", "update", "watch"];
+        let all = ["create", "get", "list", "patch", "watch"];
         assert!(resource("deployments", &all).is_some());
         assert_eq!(resource("deployments/status", &all), None);
         let event = json!({"name": "events", "kind": "Event", "verbs": all});
@@ -213,15 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn an_object_gets_its_type_and_its_path() {
-        let deployments = resource("deployments", &["list", "update"]).unwrap();
-        let item = json!({"metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7"}});
-        let (path, object) = deployments.whole(&item);
-        assert_eq!(path, "/apis/apps/v1/namespaces/shop/deployments/web");
-        assert_eq!((&object["apiVersion"], &object["kind"]), (&json!("apps/v1"), &json!("Deployment")));
-        assert_eq!(object["metadata"], item["metadata"]);
-        let nodes = Resource { base: "/api/v1".into(), name: "nodes".into(), kind: "Node".into(), namespaced: false };
-        let (path, object) = nodes.whole(&json!({"metadata": {"name": "w1"}}));
-        assert_eq!((path.as_str(), &object["apiVersion"]), ("/api/v1/nodes/w1", &json!("v1")));
+    fn an_object_has_its_path_and_a_patch_that_changes_nothing() {
+        let deployments = resource("deployments", &["list", "patch"]).unwrap();
+        let item =
+            json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u1", "resourceVersion": "7"}, "data": 1});
+        assert_eq!(deployments.path(&item), "/apis/apps/v1/namespaces/shop/deployments/web");
+        assert_eq!(nothing(&item), json!({"metadata": {"uid": "u1", "resourceVersion": "7"}}));
+        let nodes = Resource { base: "/api/v1".into(), name: "nodes".into(), namespaced: false };
+        assert_eq!(nodes.path(&json!({"metadata": {"name": "w1"}})), "/api/v1/nodes/w1");
     }
 }

@@ -261,13 +261,9 @@ impl Api for Client {
         self.ask(Some(&ObjectKey::of(object)), |state| state.objects.replace(object))
     }
 
-    async fn rewrite(&self, path: &str, object: &Value) -> anyhow::Result<Rewritten> {
-        let key = ObjectKey::of(object);
-        ensure!(path.ends_with(&format!("/{}", key.name)), "404: {path}");
-        self.ask(Some(&key), |state| match state.objects.get(&key) {
-            None => Ok(Rewritten::Gone),
-            Some(_) => Ok(state.objects.replace(object).map_or(Rewritten::Changed, |_| Rewritten::Done)),
-        })
+    async fn patch(&self, path: &str, _: &Value) -> anyhow::Result<Rewritten> {
+        // Nothing here is stored in another form.
+        bail!("404: {path}")
     }
 
     async fn delete(&self, key: &ObjectKey) -> anyhow::Result<()> {
