@@ -100,10 +100,7 @@ impl Payload {
 
     /// A copy that was cut off is found before a host is touched. Hosts check digests of what they receive.
     fn check_sizes(&self) -> anyhow::Result<()> {
-        let Release { manifest, config, layers, .. } = &self.release;
-        let layers = layers.iter().map(|layer| (&layer.digest, layer.size));
-        let blobs = [manifest, config].map(|blob| (&blob.digest, blob.size)).into_iter().chain(layers);
-        let wrong = blobs.filter_map(|(digest, size)| match fs_err::metadata(self.path(digest)) {
+        let wrong = self.release.blobs().filter_map(|(digest, size)| match fs_err::metadata(self.path(digest)) {
             Ok(meta) if meta.len() == size => None,
             Ok(meta) => Some(format!("  {digest} has {} of {size} bytes", meta.len())),
             Err(error) => Some(format!("  {error}")),

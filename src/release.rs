@@ -117,11 +117,16 @@ impl Release {
             && self.images.values().all(|name| images.contains_key(name))
     }
 
+    /// Every blob of the image, by digest with its bytes: manifest, configuration, layers.
+    pub fn blobs(&self) -> impl Iterator<Item = (&String, u64)> {
+        let layers = self.layers.iter().map(|layer| (&layer.digest, layer.size));
+        [&self.manifest, &self.config].map(|blob| (&blob.digest, blob.size)).into_iter().chain(layers)
+    }
+
     /// Reads and checks a `release.yaml`.
     pub fn parse(text: &str) -> anyhow::Result<Release> {
         let release: Release = serde_yaml::from_str(text).context("reading release.yaml")?;
-        let digests = [&release.manifest.digest, &release.config.digest];
-        for digest in digests.into_iter().chain(release.layers.iter().map(|layer| &layer.digest)) {
+        for (digest, _) in release.blobs() {
             let hexadecimal = digest.strip_prefix("sha256:").unwrap_or_default();
             if hexadecimal.len() != 64 || !hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 bail!("release.yaml: {digest:?} is no sha256 digest");

@@ -30,6 +30,7 @@ mod verb;
 
 use std::path::PathBuf;
 
+use barque::plan::MaxUnavailable;
 use clap::{Parser, Subcommand};
 use peers::Peer;
 use report::{Other, Row};
@@ -158,7 +159,7 @@ fn verbs(servers: &mut Servers, hosts: usize, repeat: usize) -> Vec<Seen> {
     desk.asks_for(&next_version());
     let upgrade = desk.run(&["upgrade", "--yes", "--max-unavailable", BATCH]);
     // The first worker goes alone, and the masters one by one.
-    let batches = (hosts - 4).div_ceil(((hosts - 3) / 20).max(1));
+    let batches = (hosts - 4).div_ceil(BATCH.parse::<MaxUnavailable>().unwrap().of(hosts - 3));
     let (cpu, wall) = (upgrade.outcome.cost.cpu / batches as f64, upgrade.outcome.cost.wall / batches as f64);
     println!("upgrade of {hosts} hosts, {batches} batches of {BATCH}: {upgrade:?}");
     println!(

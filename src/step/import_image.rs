@@ -33,8 +33,13 @@ impl ImportImage {
         format!("import image {short}")
     }
 
+    /// All of its names.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.image).chain(&self.other_names)
+    }
+
     pub(super) fn details(&self) -> Vec<String> {
-        let names: Vec<&str> = std::iter::once(&self.image).chain(&self.other_names).map(String::as_str).collect();
+        let names: Vec<&str> = self.names().map(String::as_str).collect();
         vec![format!("{} as {}, pinned", self.manifest.digest, names.join(", "))]
     }
 

@@ -47,9 +47,7 @@ pub(super) async fn remove(machine: &Machine<'_>, arrives: &str) -> anyhow::Resu
 
 /// The names of its blobs' files.
 fn blobs(release: &Release) -> impl Iterator<Item = String> {
-    let layers = release.layers.iter().map(|layer| &layer.digest);
-    let all = [&release.manifest.digest, &release.config.digest].into_iter().chain(layers);
-    all.map(|digest| digest.trim_start_matches("sha256:").to_string())
+    release.blobs().map(|(digest, _)| digest.trim_start_matches("sha256:").to_string())
 }
 
 /// A process has one of its programs open: a pod's shim outlives the containerd that started it.

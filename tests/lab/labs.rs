@@ -1,6 +1,7 @@
 //! The labs that these tests make: nothing of them is left, however a test ends.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use barque::lab::{self, Docker};
 use fs_err::File;
@@ -57,6 +58,19 @@ impl Labs {
     /// Runs barque there.
     pub fn barque(&self, arguments: &[&str]) -> Ended {
         operator::run(self.folder(), arguments)
+    }
+
+    /// A copy of a cluster's folder as another operator has it, so that only the masters know of both; its name.
+    pub fn second_operator(&self, cluster: &Cluster) -> String {
+        let name = format!("second-operator-{}", cluster.name);
+        let other = self.folder.join(&name);
+        if other.exists() {
+            fs_err::remove_dir_all(&other).expect("an older copy goes");
+        }
+        let copied =
+            Command::new("cp").arg("-r").arg(self.folder.join("clusters").join(&cluster.name)).arg(other).status();
+        assert!(copied.expect("cp starts").success());
+        name
     }
 
     /// Runs `barque apply` on a cluster's inventory.

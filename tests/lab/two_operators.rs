@@ -1,6 +1,5 @@
 //! Two operators at once: the second is told who has the lock, and a holder that was killed has it no more.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use barque::known::paths::LOCK;
@@ -17,8 +16,6 @@ use crate::suite::Notes;
 const WORKER: &str = "w1";
 const HOLD: &str = "/run/barque-test-hold";
 const DROP_IN: &str = "/run/systemd/system/kubelet.service.d";
-/// A second operator's folder, so that only the masters know of both.
-const OTHER: &str = "second-operator";
 
 pub fn the_second_is_told_of_the_first(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let worker = cluster.container(WORKER);
@@ -27,9 +24,7 @@ pub fn the_second_is_told_of_the_first(labs: &Labs, cluster: &Cluster, notes: &m
          done\"\\n' >{DROP_IN}/hold.conf; systemctl daemon-reload; echo '# edited' >>/var/lib/kubelet/config.yaml"
     );
     shell(&worker, &script);
-    let folder = labs.folder().join("clusters").join(&cluster.name);
-    let copied = Command::new("cp").arg("-r").arg(folder).arg(labs.folder().join(OTHER)).status();
-    assert!(copied.expect("cp starts").success());
+    let other = labs.second_operator(cluster);
 
     let first = operator::start(labs.folder(), &["apply", "--yes", "-i", &cluster.inventory]);
     let process = first.process();
@@ -39,7 +34,7 @@ pub fn the_second_is_told_of_the_first(labs: &Labs, cluster: &Cluster, notes: &m
         let waits = shell(&worker, "systemctl show --property=SubState --value kubelet");
         if holder["process"] == process && waits == "start-pre" { Ok(holder) } else { Err(format!("{text}, {waits}")) }
     });
-    let second = ["apply", "--yes", "-i", &cluster.inventory, "--folder", OTHER];
+    let second = ["apply", "--yes", "-i", &cluster.inventory, "--folder", &other];
     let refused = labs.barque(&second).expect(3);
     let word = |field: &str| holder[field].as_str().unwrap_or_else(|| panic!("{field}: {holder}"));
     for part in [

@@ -34,10 +34,7 @@ fn keys() -> Keys {
     let known = barque::release::Release::parse(&release).unwrap();
     let blobs = payload.join("oci/blobs/sha256");
     fs_err::create_dir_all(&blobs).unwrap();
-    let layers = known.layers.iter().map(|layer| (&layer.digest, layer.size));
-    for (digest, size) in
-        [&known.manifest, &known.config].map(|blob| (&blob.digest, blob.size)).into_iter().chain(layers)
-    {
+    for (digest, size) in known.blobs() {
         // Nobody receives them; all that counts is their size.
         let file = fs_err::File::create(blobs.join(digest.trim_start_matches("sha256:"))).unwrap();
         file.set_len(size).unwrap();

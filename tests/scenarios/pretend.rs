@@ -72,7 +72,7 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
             facts.started.insert(step.unit.clone(), step.configuration.clone());
         }
         Step::ImportImage(step) => {
-            for name in std::iter::once(&step.image).chain(&step.other_names) {
+            for name in step.names() {
                 facts.images.insert(name.clone(), step.manifest.digest.clone());
             }
         }

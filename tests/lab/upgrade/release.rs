@@ -62,18 +62,21 @@ pub fn with_program(labs: &Labs, version: &str, program: &str, content: &[u8]) -
     releases
 }
 
+fn cache() -> PathBuf {
+    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
+    cache
+}
+
 /// What `images/build` made.
 pub fn of(version: &str) -> Release {
-    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
-    let text = fs_err::read_to_string(cache.join(version).join("release.yaml")).expect("release.yaml");
+    let text = fs_err::read_to_string(cache().join(version).join("release.yaml")).expect("release.yaml");
     Release::parse(&text).expect("a release")
 }
 
 /// A release beside the one of `images/build`, whose blobs it shares: the folder of releases, its own, and what it says.
 fn copy(labs: &Labs, version: &str, name: &str) -> (PathBuf, PathBuf, Release) {
-    let Source::Cache(cache) = Source::find() else { panic!("{} is no cache of releases", paths::PAYLOAD) };
     let releases = labs.folder().join(format!("releases-{name}"));
-    let (from, to) = (cache.join(version), releases.join(version));
+    let (from, to) = (cache().join(version), releases.join(version));
     if to.exists() {
         fs_err::remove_dir_all(&to).expect("what another scenario made can be removed");
     }

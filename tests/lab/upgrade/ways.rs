@@ -2,7 +2,7 @@
 //! version and leaves it behind.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use super::faults::{LIMIT, back_to_old, last_error, manifests};
@@ -12,6 +12,9 @@ use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::node::{docker, inside, shell};
 use crate::suite::Notes;
+
+/// How often connections are cut.
+const PERIOD: Duration = Duration::from_secs(5);
 
 /// A layer that lacks its second half, as a copy has that was cut off: found before anything is touched.
 pub fn truncated_payload(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
@@ -68,12 +71,8 @@ pub fn two_operators(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
         let begun = |master: &&String| is_of(cluster, master, "etcd", NEW);
         cluster.masters.iter().find(begun).map(drop)
     });
-    let folder = labs.folder().join("clusters").join(&cluster.name);
-    let other = labs.folder().join("second-upgrade");
-    let copied = Command::new("cp").arg("-r").arg(folder).arg(&other).status();
-    assert!(copied.expect("cp starts").success());
-    let refused = upgrade(labs, cluster, &["--folder", "second-upgrade"]).expect(3);
-    fs_err::remove_dir_all(&other).expect("the copy goes");
+    let other = labs.second_operator(cluster);
+    let refused = upgrade(labs, cluster, &["--folder", &other]).expect(3);
     assert!(refused.stderr.contains("the cluster is locked by"), "{}", refused.text());
     notes.add(format!("refused in {:.1} s", refused.took.as_secs_f64()));
     let ended = first.wait().expect(0);
@@ -86,23 +85,21 @@ pub fn two_operators(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 pub fn dropped_connections(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
-    let (over, cuts) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let ended = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_secs(5));
+    let (over, told) = std::sync::mpsc::channel::<()>();
+    let (ended, cuts) = std::thread::scope(|scope| {
+        let cutting = scope.spawn(move || {
+            let mut cuts = 0;
+            while told.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 // The parent listens and stays.
                 let script = "pkill -KILL -f '^sshd: root' || echo none";
-                if shell(&cluster.container("m2"), script) != "none" {
-                    cuts.fetch_add(1, Ordering::Relaxed);
-                }
+                cuts += usize::from(shell(&cluster.container("m2"), script) != "none");
             }
+            cuts
         });
         let ended = start_whole(labs, cluster).wait();
-        over.store(true, Ordering::Relaxed);
-        ended
+        drop(over);
+        (ended, cutting.join().expect("it ends"))
     });
-    let cuts = cuts.load(Ordering::Relaxed);
     notes.add(format!("cut {cuts} times; ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
     assert!(cuts > 2, "only cut {cuts} times");
     // It comes to its end, or says which host it lost; then the next run does.

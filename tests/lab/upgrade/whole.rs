@@ -27,7 +27,7 @@ pub fn under_load(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     expect_version(cluster, NEW);
     labs.apply(&cluster.inventory).expect_in_sync();
     assert!(outcome.traffic.count() >= REQUESTS);
-    outcome.expect_flawless_but_for_routes();
+    outcome.expect_flawless();
     drop(ended);
 
     // What is done is not half done: nothing to take back to this version, and no way down by `upgrade`.
