@@ -14,7 +14,7 @@ use super::nodes::nodes;
 use super::record::{self, Record};
 use super::rolling::Rolling;
 use super::view::Shown;
-use super::{Common, approval, measured, pausing, saved, say, tell};
+use super::{Common, approval, measured, pausing, saved, say, snapshot, tell};
 use crate::engine::{self, Report};
 use crate::error::{Kind, of_kind, with_hint};
 use crate::event::{Phase, Sink};
@@ -44,6 +44,9 @@ pub(super) struct Apply {
     versions: Versions,
     #[arg(skip)]
     work: Work,
+    /// The snapshot that etcd goes back to, as the operator named it.
+    #[arg(skip)]
+    snapshot: Option<String>,
 }
 
 /// What a successful run must show beside an empty second plan.
@@ -70,10 +73,15 @@ impl Apply {
         self.run_with(Proof::Plan).await
     }
 
+    fn of(common: Common) -> Apply {
+        let (chosen, rolling) = (Chosen::default(), Rolling::default());
+        let (versions, work) = (Versions::Keep, Work::Inventory);
+        Apply { common, chosen, rolling, yes: false, file: None, versions, work, snapshot: None }
+    }
+
     /// An apply that was approved already.
     pub(super) fn approved(common: Common) -> Apply {
-        let (chosen, rolling) = (Chosen::default(), Rolling::default());
-        Apply { common, chosen, rolling, yes: true, file: None, versions: Versions::Keep, work: Work::Inventory }
+        Apply { yes: true, ..Apply::of(common) }
     }
 
     /// An apply that may change versions.
@@ -84,13 +92,21 @@ impl Apply {
         yes: bool,
         versions: Versions,
     ) -> Apply {
-        Apply { common, chosen, rolling, yes, file: None, versions, work: Work::Inventory }
+        Apply { chosen, rolling, yes, versions, ..Apply::of(common) }
+    }
+
+    /// Etcd's data goes back too. All masters must be there, so no hosts are chosen then.
+    pub(super) fn back_to_snapshot(self, snapshot: Option<String>) -> anyhow::Result<Apply> {
+        if snapshot.is_some() && self.chosen.is_any() {
+            let message = "etcd goes back on all masters at once, so no hosts can be chosen or left out";
+            return Err(with_hint(Kind::BadInput, message, "leave out --only, --limit and --skip-unreachable"));
+        }
+        Ok(Apply { snapshot, ..self })
     }
 
     /// A run that rewrites stored objects.
     pub(super) fn of_storage(common: Common, yes: bool) -> Apply {
-        let (chosen, rolling) = (Chosen::default(), Rolling::default());
-        Apply { common, chosen, rolling, yes, file: None, versions: Versions::Keep, work: Work::Storage }
+        Apply { yes, work: Work::Storage, ..Apply::of(common) }
     }
 
     /// As the lock, the history and hints name it.
@@ -99,6 +115,7 @@ impl Apply {
             (Work::Storage, _) => "upgrade migrate-storage",
             (Work::Inventory, Versions::Keep) => "apply",
             (Work::Inventory, Versions::Forward) => "upgrade",
+            (Work::Inventory, Versions::Back) if self.snapshot.is_some() => "upgrade rollback --from-snapshot",
             (Work::Inventory, Versions::Back) => "upgrade rollback",
         }
     }
@@ -130,6 +147,9 @@ impl Apply {
         if let (Some(path), Some(saved)) = (&self.file, &saved) {
             saved::check_origin(path, saved, &context)?;
         }
+        if let Some(name) = &self.snapshot {
+            context.scope.snapshot = Some(snapshot::choose(&context, name)?);
+        }
         let mut observed = context.observe().await?;
         let mut plan = self.decide(&mut context, &observed, saved.as_ref())?;
         engine::admin_kubeconfig(&context.store, &context.vault, &context.inventory)?;
@@ -147,6 +167,9 @@ impl Apply {
         let shown = Shown::fetch(&mut context, &plan, &observed).await;
         if !self.yes && self.file.is_none() {
             approval::ask(&plan, &observed, &shown)?;
+        } else if self.snapshot.is_some() {
+            // What is lost is said also to whoever is not asked.
+            plan.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}\n")));
         }
         let mut record = Record::begun(&holder, &plan, &shown.text(&plan, &observed, Detail::Brief));
         record.keep(&mut context).await?;
@@ -195,6 +218,8 @@ impl Apply {
         proof: Proof,
     ) -> anyhow::Result<Observed> {
         check(report, context, self.verb())?;
+        // It is there now; what is left is to be nothing.
+        context.scope.snapshot = None;
         let after = context.observe().await?;
         if plan.paused_after.is_some() {
             return Ok(after);

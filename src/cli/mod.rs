@@ -32,6 +32,7 @@ mod rolling;
 mod saved;
 mod schema;
 mod siblings;
+mod snapshot;
 mod sources;
 mod status;
 mod target;

@@ -9,6 +9,7 @@ use super::chosen::Chosen;
 use super::context::{Context, Purpose};
 use super::foresight::foresee;
 use super::rolling::Rolling;
+use super::snapshot::FIRST;
 use super::{Common, pausing, say};
 use crate::error::{Kind, with_hint};
 use crate::facts::{HostFacts, Observation, Observed};
@@ -37,7 +38,17 @@ enum Way {
     /// Write every stored object in the form that this version stores, so that an older form of an API can go later
     MigrateStorage(Alone),
     /// Take hosts back to this barque's version, which they had before and still have: nodes first, then masters
-    Rollback(Run),
+    Rollback(Box<Back>),
+}
+
+#[derive(Args)]
+struct Back {
+    #[command(flatten)]
+    run: Run,
+    /// Take etcd's data back too, to the snapshot from before the upgrade (or to FILE of the cluster's folder
+    /// `snapshots`): for an etcd or objects that the old version cannot read. Whatever was written since is lost
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = FIRST)]
+    from_snapshot: Option<String>,
 }
 
 #[derive(Args)]
@@ -70,17 +81,18 @@ struct Ask {
 
 impl Upgrade {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
-        let (run, versions) = match self.way {
-            Some(Way::Rollback(run)) => (run, Versions::Back),
-            Some(Way::Resume(run)) => (run, Versions::Forward),
+        let (run, versions, snapshot) = match self.way {
+            Some(Way::Rollback(back)) => (back.run, Versions::Back, back.from_snapshot),
+            Some(Way::Resume(run)) => (run, Versions::Forward, None),
             Some(Way::Pause(ask)) => return ask.pause(),
             Some(Way::Status(ask)) => return ask.status().await,
             Some(Way::MigrateStorage(alone)) => {
                 return Apply::of_storage(alone.common, alone.yes).run_with(Proof::Plan).await;
             }
-            None => (self.run, Versions::Forward),
+            None => (self.run, Versions::Forward, None),
         };
-        Apply::of_versions(run.common, run.chosen, run.rolling, run.yes, versions).run_with(Proof::Plan).await
+        let apply = Apply::of_versions(run.common, run.chosen, run.rolling, run.yes, versions);
+        apply.back_to_snapshot(snapshot)?.run_with(Proof::Plan).await
     }
 }
 

@@ -102,13 +102,14 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
 }
 
 /// A change of this master's control plane was cut off, and no API server answers: it may be the only one. The change goes
-/// on where it was, and its record ends with it.
+/// on where it was, and its record ends with it. So it is with all masters where a restore was cut off.
 fn is_away_by_our_act(input: &HostInput<'_>) -> bool {
     let facts = input.facts;
     let is_active = |unit| facts.units.get(unit).is_some_and(|unit| unit.active);
+    let restores = || input.cluster.observed.seen().any(|(_, facts)| !facts.stopped.is_empty());
     input.is_master()
         && input.cluster.observed.cluster.is_none()
-        && facts.turns.contains(CONTROL_PLANE)
+        && (facts.turns.contains(CONTROL_PLANE) || restores())
         && facts.current.is_some()
         && is_active(KUBELET)
         && is_active(CONTAINERD)

@@ -1,6 +1,9 @@
 //! etcd of all masters back to a snapshot: stopped everywhere, restored everywhere, and only then started.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Plan, TaskId};
 use crate::component::initial_cluster;
@@ -8,10 +11,13 @@ use crate::event::Phase;
 use crate::inventory::{Host, Inventory};
 use crate::known::{paths, ports};
 use crate::release::Blob;
-use crate::step::{AwaitApiServer, AwaitEtcdCaughtUp, FetchSnapshot, RestoreEtcd, StartPods, Step, StopPods};
+use crate::step::{
+    AwaitApiServer, AwaitEtcdCaughtUp, FetchSnapshot, FileSpec, RestoreEtcd, RollControlPlane, StartPods, Step,
+    StopPods, WriteFiles,
+};
 
 /// What etcd goes back to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
     /// The snapshot that the operator keeps.
     pub snapshot: Blob,
@@ -21,54 +27,84 @@ pub struct Restore {
     pub before: String,
 }
 
-/// Plans the way back on all masters, which must all be there: a member with the old data would start another cluster.
-/// Between `stop` and `start` manifests may be written in place; the ones that were put aside give way to them.
+/// The way back of etcd alone, under control planes that are as they should be.
 pub fn restore_plan(inventory: &Inventory, release: &str, restore: &Restore) -> Plan {
+    let mut plan = Plan { cluster: inventory.cluster.clone(), release: release.to_string(), ..Plan::default() };
+    add(&mut plan, inventory, restore, &[], &BTreeMap::new());
+    plan
+}
+
+/// Adds the way back on all masters, which must all be there: a member with the old data would start another cluster.
+/// `steps` has what each master's control plane is to be, where it differs: nothing of it may start before the data is what
+/// it knows, and nothing of what was there may meet the restored data. Answers the last tasks.
+pub(super) fn add(
+    plan: &mut Plan,
+    inventory: &Inventory,
+    restore: &Restore,
+    begin: &[TaskId],
+    steps: &BTreeMap<String, RollControlPlane>,
+) -> Vec<TaskId> {
     let masters: Vec<&Host> = inventory.masters().collect();
-    let mut plan = Plan {
-        cluster: inventory.cluster.clone(),
-        release: release.to_string(),
-        warnings: vec![format!(
-            "etcd goes back to the snapshot of {}: everything written to the API since then is lost, and pods started \
-             since then stop. The API does not answer meanwhile; running pods go on",
-            restore.taken
-        )],
-        ..Plan::default()
-    };
-    let mut on_all = |phase, after: &[TaskId], step: &dyn Fn(&Host) -> Step| -> Vec<TaskId> {
-        masters.iter().map(|host| plan.push(&host.name, phase, after.to_vec(), step(host))).collect()
+    plan.warnings.push(format!(
+        "etcd goes back to the snapshot of {}: everything written to the API since then is lost, and pods started since \
+         then stop. The API does not answer meanwhile; running pods go on",
+        restore.taken
+    ));
+    let mut on_all = |phase, after: &[TaskId], step: &dyn Fn(&Host) -> Option<Step>| -> Vec<TaskId> {
+        let ids = masters.iter().filter_map(|host| Some(plan.push(&host.name, phase, after.to_vec(), step(host)?)));
+        let ids: Vec<TaskId> = ids.collect();
+        if ids.is_empty() { after.to_vec() } else { ids }
     };
     // The snapshot is everywhere before anything stops.
+    let snapshot = &restore.snapshot;
     let fetched =
-        on_all(Phase::Payload, &[], &|_| Step::FetchSnapshot(FetchSnapshot { snapshot: restore.snapshot.clone() }));
-    // API servers first: nothing is written any more when the first member goes.
-    let pods = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let silent = on_all(Phase::ControlPlane, &fetched, &|_| Step::StopPods(StopPods { pods: pods(&[API_SERVER]) }));
-    let stopped = on_all(Phase::ControlPlane, &silent, &|_| Step::StopPods(StopPods { pods: pods(&[ETCD]) }));
+        on_all(Phase::Payload, begin, &|_| Some(Step::FetchSnapshot(FetchSnapshot { snapshot: snapshot.clone() })));
+    // Whoever writes goes first: nothing is written any more when the first member goes.
+    let stop = |pods: &[&str]| Some(Step::StopPods(StopPods { pods: pods.iter().map(ToString::to_string).collect() }));
+    let silent = on_all(Phase::ControlPlane, &fetched, &|_| stop(&[CONTROLLER_MANAGER, SCHEDULER, API_SERVER]));
+    let stopped = on_all(Phase::ControlPlane, &silent, &|_| stop(&[ETCD]));
     let restored = on_all(Phase::ControlPlane, &stopped, &|host| {
-        Step::RestoreEtcd(RestoreEtcd {
+        Some(Step::RestoreEtcd(RestoreEtcd {
             snapshot: restore.snapshot.digest.clone(),
             name: host.name.clone(),
             initial_cluster: initial_cluster(&masters),
             token: inventory.cluster.clone(),
             peer_url: format!("https://{}", SocketAddr::new(host.address, ports::ETCD_PEER)),
             before: restore.before.clone(),
-        })
+        }))
     });
-    let started = on_all(Phase::ControlPlane, &restored, &|_| Step::StartPods(StartPods { pods: pods(&[ETCD]) }));
     let members: Vec<String> = masters.iter().map(|host| host.name.clone()).collect();
-    let well = on_all(Phase::ControlPlane, &started, &|_| {
-        Step::AwaitEtcdCaughtUp(AwaitEtcdCaughtUp { members: members.clone() })
-    });
-    on_all(Phase::ControlPlane, &well, &|_| Step::StartPods(StartPods { pods: pods(&[API_SERVER]) }));
-    on_all(Phase::ControlPlane, &[], &|_| {
-        Step::AwaitApiServer(AwaitApiServer { kubeconfig: paths::SUPER_ADMIN_CONF.to_string() })
-    });
-    plan
+    let mut after = restored;
+    for pods in [&[ETCD][..], &[API_SERVER], &[CONTROLLER_MANAGER, SCHEDULER]] {
+        after = on_all(Phase::ControlPlane, &after, &|host| write(steps.get(&host.name)?, pods));
+        let start = |pods: &[&str]| StartPods { pods: pods.iter().map(ToString::to_string).collect() };
+        after = on_all(Phase::ControlPlane, &after, &|_| Some(Step::StartPods(start(pods))));
+        after = match pods {
+            [ETCD] => on_all(Phase::ControlPlane, &after, &|_| {
+                Some(Step::AwaitEtcdCaughtUp(AwaitEtcdCaughtUp { members: members.clone() }))
+            }),
+            [API_SERVER] => on_all(Phase::ControlPlane, &after, &|_| {
+                Some(Step::AwaitApiServer(AwaitApiServer { kubeconfig: paths::SUPER_ADMIN_CONF.to_string() }))
+            }),
+            _ => after,
+        };
+    }
+    after
+}
+
+/// The manifests of these pods, where they differ; with etcd's also what all of them read.
+fn write(step: &RollControlPlane, pods: &[&str]) -> Option<Step> {
+    let is_theirs = |file: &&FileSpec| pods.iter().any(|pod| file.path.ends_with(&format!("/{pod}.yaml")));
+    let read = if pods.contains(&ETCD) { step.files.as_slice() } else { &[] };
+    let files: Vec<FileSpec> = read.iter().chain(step.manifests.iter().filter(is_theirs)).cloned().collect();
+    let purpose = format!("static pods {}", pods.join(", "));
+    (!files.is_empty()).then(|| Step::WriteFiles(WriteFiles { purpose, files, remove: Vec::new(), stale: Vec::new() }))
 }
 
 const API_SERVER: &str = "kube-apiserver";
 const ETCD: &str = "etcd";
+const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+const SCHEDULER: &str = "kube-scheduler";
 
 #[cfg(test)]
 mod tests {
@@ -81,7 +117,20 @@ mod tests {
     fn planned() -> Plan {
         let inventory = crate::inventory::parse("i.yaml", INVENTORY).unwrap();
         let snapshot = Blob { digest: "sha256:x".into(), size: 7 };
-        restore_plan(&inventory, "v1.36.4", &Restore { snapshot, taken: "yesterday".into(), before: "v1.37.2".into() })
+        let restore = Restore { snapshot, taken: "yesterday".into(), before: "v1.37.2".into() };
+        // m3 has its old manifests already.
+        let manifest = |pod: &str| FileSpec::text(format!("{}/{pod}.yaml", paths::MANIFESTS), "old".to_string());
+        let step = RollControlPlane {
+            files: vec![FileSpec::text("/etc/kubernetes/audit-policy.yaml", "old".to_string())],
+            manifests: [ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER].map(manifest).to_vec(),
+            members: Vec::new(),
+            reason: String::new(),
+        };
+        let steps = BTreeMap::from([("m1".to_string(), step.clone()), ("m2".to_string(), step)]);
+        let mut plan = Plan::default();
+        let last = add(&mut plan, &inventory, &restore, &[], &steps);
+        assert_eq!(last.len(), 3);
+        plan
     }
 
     /// Everything that is done before a task: of other hosts by its word, of its own host by order.
@@ -101,12 +150,14 @@ mod tests {
         let plan = planned();
         let order = [
             "receive a snapshot of etcd, 0.0 MB",
-            "stop kube-apiserver",
+            "stop kube-controller-manager, kube-scheduler, kube-apiserver",
             "stop etcd",
             "restore etcd from a snapshot",
             "start etcd",
             "wait until etcd has caught up",
             "start kube-apiserver",
+            "wait for kube-apiserver",
+            "start kube-controller-manager, kube-scheduler",
         ];
         for pair in order.windows(2) {
             let (earlier, later) = (of(&plan, pair[0]), of(&plan, pair[1]));
@@ -116,8 +167,30 @@ mod tests {
                 assert!(earlier.iter().all(|one| done.contains(&one.id)), "{}: {pair:?}", task.host);
             }
         }
-        assert_eq!(of(&plan, "wait for kube-apiserver").len(), 3);
         assert!(plan.warnings[0].contains("is lost"));
+    }
+
+    #[test]
+    fn manifests_that_differ_are_written_when_all_data_is_restored_and_nothing_starts_before() {
+        let plan = planned();
+        let restored = of(&plan, "restore etcd from a snapshot");
+        let mut written = Vec::new();
+        for task in &plan.tasks {
+            let Step::WriteFiles(step) = &task.step else { continue };
+            let done = before(&plan, task.id);
+            assert!(restored.iter().all(|one| done.contains(&one.id)), "{} {}", task.host, step.purpose);
+            written.extend(step.files.iter().map(|file| (task.host.as_str(), file.path.rsplit('/').next().unwrap())));
+        }
+        let each = |host| {
+            let pods = [ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER].map(|pod| format!("{pod}.yaml"));
+            ["audit-policy.yaml".to_string()].into_iter().chain(pods).map(move |file| (host, file))
+        };
+        let mut expected: Vec<(&str, String)> = ["m1", "m2"].into_iter().flat_map(each).collect();
+        let mut written: Vec<(&str, String)> =
+            written.into_iter().map(|(host, file)| (host, file.to_string())).collect();
+        expected.sort();
+        written.sort();
+        assert_eq!(written, expected);
     }
 
     #[test]

@@ -65,7 +65,9 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
         }
     }
     found.extend(skew::problems(input, scope));
-    found.extend(half_restored(input).into_iter().filter(|problem| scope.takes(&problem.host)));
+    if scope.snapshot.is_none() {
+        found.extend(half_restored(input).into_iter().filter(|problem| scope.takes(&problem.host)));
+    }
     found.extend(members(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(one_machine(input).into_iter().filter(|problem| scope.takes(&problem.host)));
     found.extend(choice(input, scope));
@@ -328,8 +330,8 @@ fn half_restored(input: &Input<'_>) -> Vec<Problem> {
         .map(|(master, pods)| Problem {
             host: master.name.clone(),
             message: format!("a restore of etcd was cut off: {pods} stopped, manifests in {}", paths::STOPPED),
-            fix: "run the restore again, to its end (barque upgrade rollback); apply must not start etcd between old \
-                  data and restored data"
+            fix: "run the restore again, to its end (barque upgrade rollback --from-snapshot); nothing else may start \
+                  etcd between old data and restored data"
                 .to_string(),
         })
         .collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::restore::Restore;
 use super::rollout::Rollout;
 use crate::component::Input;
 use crate::inventory::{Host, Inventory, Role};
@@ -24,6 +25,9 @@ pub struct Scope {
     /// How a change goes over hosts that serve.
     #[serde(default)]
     pub rollout: Rollout,
+    /// On the way back: etcd's data too goes back, to this snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Restore>,
 }
 
 /// Whether a run may change the release that hosts use.

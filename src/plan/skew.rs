@@ -3,7 +3,9 @@
 
 use super::{Problem, Scope, Versions};
 use crate::component::Input;
+use crate::facts::HostFacts;
 use crate::inventory::Role;
+use crate::step::CONTROL_PLANE;
 
 /// Major, minor and patch of `v1.37.2`.
 type Version = (u32, u32, u32);
@@ -18,6 +20,7 @@ fn parsed(text: &str) -> Option<Version> {
 pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
     let target = &input.release.version;
     let mut found = Vec::new();
+    found.extend(scope.snapshot.as_ref().and_then(|_| nothing_to_restore(input)));
     let others: Vec<(&String, &String)> = input
         .observed
         .seen()
@@ -45,6 +48,23 @@ pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
     found.extend(sound(input, scope));
     found.extend(order(input, scope));
     found
+}
+
+/// A snapshot is put back only under control planes that must go back themselves: whoever asks twice loses nothing more.
+fn nothing_to_restore(input: &Input<'_>) -> Option<Problem> {
+    let target = &input.release.version;
+    let goes_back = |facts: &HostFacts| {
+        facts.control_plane.as_ref().is_some_and(|runs| runs != target)
+            || !facts.stopped.is_empty()
+            || facts.turns.contains(CONTROL_PLANE)
+    };
+    let masters = input.inventory.masters().filter_map(|master| input.observed.host(&master.name));
+    (!masters.into_iter().any(goes_back)).then(|| {
+        Problem::of_cluster(
+            format!("every master runs {target} already: etcd keeps its data"),
+            "without --from-snapshot the rest of the cluster goes back: barque upgrade rollback",
+        )
+    })
 }
 
 /// What forbids to change a control plane that is of another version than what its host uses.
@@ -111,7 +131,12 @@ fn step(input: &Input<'_>, versions: Versions, host: &str, current: &str) -> Opt
 
 /// The start must be sound: what is away now may not come back with the new version, and nobody could tell why.
 fn sound(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
+    let restores = || input.observed.seen().any(|(_, facts)| !facts.stopped.is_empty());
     let Some(cluster) = &input.observed.cluster else {
+        // A restore that was cut off goes on.
+        if scope.snapshot.is_some() && restores() {
+            return Vec::new();
+        }
         return vec![Problem::of_cluster(
             "no API server answers, so that its health before the change is not known",
             "mend the masters with the barque of the version that they run: barque apply",

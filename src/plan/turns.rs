@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::restore::{self, Restore};
 use super::rolling::Roll;
 use super::{Plan, Rollout, Scope, Stage, TaskId, Versions};
 use crate::component::Input;
@@ -10,8 +11,8 @@ use crate::event::Phase;
 use crate::inventory::Role;
 use crate::known::{names, paths};
 use crate::step::{
-    AwaitEtcdCaughtUp, CordonNode, DrainNode, MoveEtcdLeader, RollControlPlane, SnapshotEtcd, SoakNode, Step,
-    UncordonNode,
+    AwaitEtcdCaughtUp, CONTROL_PLANE, CordonNode, DrainNode, MoveEtcdLeader, RollControlPlane, SnapshotEtcd, SoakNode,
+    Step, UncordonNode,
 };
 
 /// Adds the tasks; answers the last of them. Everything that goes beside comes first, on all hosts.
@@ -29,10 +30,18 @@ pub(super) fn add(plan: &mut Plan, input: &Input<'_>, scope: &Scope, mut rolls: 
     // A kubelet must not be newer than any API server, so on the way back kubelets go first.
     if scope.versions == Versions::Back {
         let (mut masters, workers): (Vec<Roll>, Vec<Roll>) = split(rolls);
+        // A restore that was cut off left no API that nodes could be drained by.
+        let silent = input.observed.cluster.is_none();
+        if let Some(restore) = scope.snapshot.as_ref().filter(|_| silent) {
+            turns.restore(&mut masters, restore);
+        }
         turns.workers(workers);
         if turns.plan.paused_after.is_none() {
             turns.one_by_one(&mut masters, rollout);
-            turns.control_planes(&mut masters);
+            match scope.snapshot.as_ref().filter(|_| !silent) {
+                Some(restore) => turns.restore(&mut masters, restore),
+                None => turns.control_planes(&mut masters),
+            }
         }
         return turns.after;
     }
@@ -110,6 +119,19 @@ impl Turns<'_, '_> {
         // The one that came back last must be whole before anything else is taken away.
         if let Some((host, members)) = last {
             self.push(&host, Phase::ControlPlane, Step::AwaitEtcdCaughtUp(AwaitEtcdCaughtUp { members }));
+        }
+    }
+
+    /// All of them at once: members of etcd with the old data and with the snapshot's must never meet.
+    fn restore(&mut self, rolls: &mut [Roll], restore: &Restore) {
+        let steps = rolls.iter_mut().filter_map(|roll| Some((roll.host.clone(), roll.control_plane.take()?)));
+        let steps: BTreeMap<String, RollControlPlane> = steps.collect();
+        self.after = restore::add(self.plan, self.input.inventory, restore, &self.after, &steps);
+        // A turn that was cut off comes to its end: all is as it wants it.
+        for (host, step) in steps {
+            if self.input.observed.host(&host).is_some_and(|facts| facts.turns.contains(CONTROL_PLANE)) {
+                self.push(&host, Phase::ControlPlane, Step::RollControlPlane(step));
+            }
         }
     }
 

@@ -95,6 +95,9 @@ impl RollControlPlane {
     async fn swap(&self, machine: &Machine<'_>, goal: &BTreeMap<String, Kept>, limit: Duration) -> anyhow::Result<()> {
         let etcd = Pod::of(machine, goal, ETCD)?;
         let api_server = Pod::of(machine, goal, API_SERVER)?;
+        if api_server.as_ref().is_some_and(|api_server| !api_server.is_there) {
+            rest_controllers(machine, goal)?;
+        }
         if let Some(etcd) = etcd.as_ref().filter(|etcd| !etcd.is_there) {
             // This API server works with this etcd alone. It tells its clients to go elsewhere before it ends.
             remove(machine, &manifest_path(API_SERVER))?;
@@ -144,6 +147,17 @@ impl RollControlPlane {
         })
         .await
     }
+}
+
+/// Takes away the controllers that change, while their API server does: they could not work without it, other masters' take
+/// over meanwhile, and the new ones need not wait for the end of those before.
+fn rest_controllers(machine: &Machine<'_>, goal: &BTreeMap<String, Kept>) -> anyhow::Result<()> {
+    for name in [CONTROLLER_MANAGER, SCHEDULER] {
+        if Pod::of(machine, goal, name)?.is_some_and(|pod| !pod.is_there) {
+            remove(machine, &manifest_path(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Everything that is no manifest: what the pods read. Also what an earlier run of this turn wrote and this one need not.

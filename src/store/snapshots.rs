@@ -109,6 +109,24 @@ impl Snapshots {
         Ok((opened, record.size))
     }
 
+    /// Reads a snapshot from its first byte to its last.
+    ///
+    /// # Errors
+    /// If it is not what its record says, or no snapshot.
+    pub fn check(&self, record: &SnapshotRecord) -> anyhow::Result<()> {
+        let checked = database::check(&self.folder().join(&record.file))?;
+        ensure!(checked.sha256 == record.sha256, "its SHA-256 is not that of its record: it was changed");
+        Ok(())
+    }
+
+    /// Files of the cluster's folder that are not as they were when the snapshot was taken.
+    pub fn strangers(&self, record: &SnapshotRecord) -> Vec<String> {
+        let same = |one: &&Companion| {
+            fs::read(self.cluster.join(&one.file)).is_ok_and(|content| sha256_hex(&content) == one.sha256)
+        };
+        record.belongs_with.iter().filter(|one| !same(one)).map(|one| one.file.clone()).collect()
+    }
+
     /// Begins to write a snapshot of so many bytes. What an interrupted run left under the temporary name is replaced.
     ///
     /// # Errors
@@ -136,13 +154,15 @@ impl Snapshots {
         Ok(Incoming { snapshots: self.clone(), staging, file: staged, record, written: 0 })
     }
 
-    /// Removes what is older than the newest three. The first of the newest's name stays beyond that: an upgrade that is
-    /// taken up again takes snapshots again, and the way back begins at the first.
+    /// Removes what is older than the newest three. The first of the two newest names stay beyond that: an upgrade that is
+    /// taken up again takes snapshots again, and the way back, which takes one of its own, begins at the upgrade's first.
     fn prune(&self) -> anyhow::Result<()> {
         let all = self.list();
-        let Some(newest) = all.first() else { return Ok(()) };
-        let first = all.iter().rfind(|record| record.name == newest.name);
-        for old in all.iter().skip(KEPT).filter(|record| Some(*record) != first) {
+        let mut names: Vec<&str> = all.iter().map(|record| record.name.as_str()).collect();
+        names.dedup();
+        names.truncate(2);
+        let firsts: Vec<_> = names.iter().map(|name| all.iter().rfind(|record| record.name == *name)).collect();
+        for old in all.iter().skip(KEPT).filter(|record| !firsts.contains(&Some(*record))) {
             let path = self.folder().join(&old.file);
             fs::remove_file(path.with_extension("json"))?;
             fs::remove_file(path)?;
@@ -303,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_three_stay_and_the_first_of_an_upgrade() {
+    fn the_newest_three_stay_and_the_first_of_an_upgrade_and_of_its_way_back() {
         let (_root, store) = complete();
         let kept = |store: &Store| -> Vec<(String, i64)> {
             let list = store.snapshots().list();
@@ -311,15 +331,16 @@ mod tests {
         };
         let named = |name: &str, seconds: i64| (name.to_string(), seconds);
         for seconds in [0, 1] {
-            take(&store, "etcd-a", seconds, SNAPSHOT).unwrap();
+            take(&store, "etcd-there", seconds, SNAPSHOT).unwrap();
         }
         for seconds in 2..6 {
-            take(&store, "etcd-b", seconds, SNAPSHOT).unwrap();
+            take(&store, "etcd-back", seconds, SNAPSHOT).unwrap();
         }
-        assert_eq!(kept(&store), [named("etcd-b", 5), named("etcd-b", 4), named("etcd-b", 3), named("etcd-b", 2)]);
-        take(&store, "etcd-c", 6, SNAPSHOT).unwrap();
-        assert_eq!(kept(&store), [named("etcd-c", 6), named("etcd-b", 5), named("etcd-b", 4)]);
-        assert_eq!(files(&store).len(), 6);
+        let back = |seconds| named("etcd-back", seconds);
+        assert_eq!(kept(&store), [back(5), back(4), back(3), back(2), named("etcd-there", 0)]);
+        take(&store, "etcd-on", 6, SNAPSHOT).unwrap();
+        assert_eq!(kept(&store), [named("etcd-on", 6), back(5), back(4), back(2)]);
+        assert_eq!(files(&store).len(), 8);
     }
 
     #[test]
@@ -330,6 +351,25 @@ mod tests {
         }
         let view = Store::view(store.folder());
         assert!(view.snapshots().begin("etcd-a", 1, &SnapshotFacts::default(), at(0)).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_that_was_damaged_since_and_keys_that_were_changed_since_are_noticed() {
+        let (_root, store) = complete();
+        let record = take(&store, "etcd-a", 0, SNAPSHOT).unwrap();
+        let snapshots = store.snapshots();
+        snapshots.check(&record).unwrap();
+        assert!(snapshots.strangers(&record).is_empty());
+        fs::write(store.folder().join("pki/sa.key"), "another").unwrap();
+        fs::remove_file(store.folder().join("pki/encryption-key")).unwrap();
+        assert_eq!(snapshots.strangers(&record), ["pki/encryption-key", "pki/sa.key"]);
+        let path = store.folder().join(FOLDER).join(&record.file);
+        let mut damaged = SNAPSHOT.to_vec();
+        damaged[9_000] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert!(snapshots.check(&record).unwrap_err().to_string().contains("damaged"));
+        fs::remove_file(path).unwrap();
+        assert!(snapshots.check(&record).is_err());
     }
 
     #[test]

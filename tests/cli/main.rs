@@ -12,6 +12,7 @@ mod plans;
 mod proxy;
 mod runs;
 mod schema;
+mod snapshot;
 mod sources;
 mod ssh_config;
 #[path = "../fakes/sshd.rs"]

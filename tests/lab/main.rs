@@ -4,7 +4,7 @@
 //!     BARQUE_LAB=long cargo test --test lab               ten whole installs are killed as well
 //!
 //! `BARQUE_LAB_KEEP` names a folder for the labs, which stay then; group `upgrade` goes on with the one that is there.
-//! `BARQUE_FAULT` chooses faults by a part of their names. `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the
+//! `BARQUE_FAULT` chooses faults by parts of their names, with commas between them. `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the
 //! random moments of an earlier run. One line a scenario says how it went; the last line counts them.
 
 use std::process::ExitCode;
@@ -19,12 +19,14 @@ mod image;
 mod install;
 mod killed;
 mod labs;
+mod late;
 mod lost_connection;
 mod network;
 mod node;
 mod operator;
 mod probe;
 mod secrets;
+mod slow_disk;
 mod steady;
 mod suite;
 mod two_operators;
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "probe") {
         return probe::main(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|word| word == "late") {
+        return late::main(&arguments[1..]);
     }
     match std::env::var("BARQUE_LAB").as_deref() {
         // tests/run asks in a step of its own.
@@ -144,6 +149,7 @@ fn refusals(suite: &mut Suite, labs: &Labs) {
 
 fn broken_nodes(suite: &mut Suite, labs: &Labs) {
     suite.scenario("doctor", |notes| doctor::finds_what_is_broken(labs, notes));
+    suite.scenario("doctor, kernel and time", |notes| doctor::finds_what_the_kernel_shows(labs, notes));
 }
 
 fn image_alone(suite: &mut Suite, labs: &Labs) {

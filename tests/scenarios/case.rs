@@ -5,8 +5,9 @@ use std::path::Path;
 
 use barque::facts::{Observation, Observed, Present};
 use barque::plan::{
-    Detail, Plan, Problem, Rollout, Scope, Versions, View, explain, explain_beside, plan, plan_within, select,
+    Detail, Plan, Problem, Restore, Rollout, Scope, Versions, View, explain, explain_beside, plan, plan_within, select,
 };
+use barque::release::Blob;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,6 +51,9 @@ struct Head {
     /// How changes go over hosts that serve, as saved plans have it.
     #[serde(default)]
     rollout: Rollout,
+    /// Etcd goes back to a snapshot too, as with `--from-snapshot`.
+    #[serde(default)]
+    from_snapshot: bool,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,13 @@ fn outcome(head: &Head) -> Result<String, String> {
         serde_json::from_value(value).map_err(|error| format!("the patch fits nothing: {error}"))?;
     let only = if head.only.is_empty() { None } else { Some(select(&desired.inventory, &head.only)?) };
     let (skip, rollout) = (head.skip.clone(), head.rollout.clone());
-    let scope = Scope { only, skip_unreachable: head.skip_unreachable, versions: head.versions, skip, rollout };
+    let snapshot = head.from_snapshot.then(|| Restore {
+        snapshot: Blob { digest: "sha256:5a5a".into(), size: 7_000_000 },
+        taken: "yesterday".into(),
+        before: "v1.38.0".into(),
+    });
+    let scope =
+        Scope { only, skip_unreachable: head.skip_unreachable, versions: head.versions, skip, rollout, snapshot };
     let detail = match (head.diff, head.verbose) {
         (true, _) => Detail::Diff,
         (false, true) => Detail::Listed,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::load::Load;
 use super::{
-    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, start, start_whole, upgrade, versions,
-    ways,
+    NEW, OLD, ask_for, catch, expect_version, is_of, manifest, quorum, release, snapshot, start, start_whole, upgrade,
+    versions, ways,
 };
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -19,7 +19,7 @@ use crate::suite::{Notes, Suite};
 /// For what needs the whole upgrade before it.
 pub(super) const LIMIT: Duration = Duration::from_secs(600);
 /// A node, or a master, is back after its power.
-const BACK: Duration = Duration::from_secs(240);
+pub(super) const BACK: Duration = Duration::from_secs(240);
 /// So long, in milliseconds, may requests fail after the power of a master went.
 const AWAY: u64 = 1500;
 /// Static pods of a master.
@@ -30,7 +30,7 @@ type Fault = fn(&Labs, &Cluster, &mut Notes);
 
 /// These begin with the old version and leave it behind.
 pub fn before_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
-    const FAULTS: [(&str, Fault); 12] = [
+    const FAULTS: [(&str, Fault); 13] = [
         ("crash loop in the new version", crash_loop),
         ("an image that does not start", bad_image),
         ("/var full on a worker", no_space),
@@ -43,15 +43,17 @@ pub fn before_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
         ("two operators in an upgrade", ways::two_operators),
         ("connections cut every five seconds", ways::dropped_connections),
         ("one packet of ten lost", ways::lost_packets),
+        ("300 ms of delay", ways::late_packets),
     ];
     run(suite, labs, cluster, &FAULTS, OLD);
 }
 
 /// These begin with the new version and leave it behind.
 pub fn after_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
-    const FAULTS: [(&str, Fault); 4] = [
+    const FAULTS: [(&str, Fault); 5] = [
         ("a bad setting in the inventory", bad_setting),
         ("a budget that never yields", stubborn_budget),
+        ("taken back from the snapshot", snapshot::from_the_snapshot),
         ("a whole upgrade taken back, a worker without power on the way on", worker_without_power),
         ("all nodes without power in an upgrade", all_without_power),
     ];
@@ -59,15 +61,16 @@ pub fn after_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
 }
 
 fn run(suite: &mut Suite, labs: &Labs, cluster: &Cluster, faults: &[(&str, Fault)], version: &str) {
-    if !is_wanted(faults) {
+    let wanted = wanted();
+    let chosen: Vec<_> = faults.iter().filter(|(name, _)| wanted.iter().any(|part| name.contains(part))).collect();
+    if chosen.is_empty() {
         return;
     }
-    let wanted = std::env::var("BARQUE_FAULT").unwrap_or_default();
-    if !wanted.is_empty() {
+    if std::env::var_os("BARQUE_FAULT").is_some() {
         // Whatever the lab has been left with.
         bring_to(labs, cluster, version);
     }
-    for (name, fault) in faults.iter().filter(|(name, _)| name.contains(&wanted)) {
+    for (name, fault) in chosen {
         if suite.scenario(name, |notes| fault(labs, cluster, notes)).is_none() {
             suite.diagnose(cluster);
             // The next one shall not fail for what this one left.
@@ -76,16 +79,15 @@ fn run(suite: &mut Suite, labs: &Labs, cluster: &Cluster, faults: &[(&str, Fault
     }
 }
 
+/// Parts of the names of those that are wanted, with commas between them; all of them if nothing is said.
+fn wanted() -> Vec<String> {
+    std::env::var("BARQUE_FAULT").unwrap_or_default().split(',').map(str::to_string).collect()
+}
+
 fn bring_to(labs: &Labs, cluster: &Cluster, version: &str) {
     ask_for(labs, cluster, version);
     let words: &[&str] = if version == OLD { &["rollback"] } else { &[] };
     println!("    brought to {version}:\n{}", upgrade(labs, cluster, words).text());
-}
-
-/// The faults that are wanted are among these.
-fn is_wanted(faults: &[(&str, Fault)]) -> bool {
-    let wanted = std::env::var("BARQUE_FAULT").unwrap_or_default();
-    faults.iter().any(|(name, _)| name.contains(&wanted))
 }
 
 /// All static pods' manifests of the masters.
@@ -236,7 +238,7 @@ fn versions_of_masters(cluster: &Cluster, witness: &str, away: &str) -> BTreeMap
 }
 
 /// All are Ready, and have said so since their kubelets run again.
-fn ready(cluster: &Cluster, witness: &str) -> Result<(), String> {
+pub(super) fn ready(cluster: &Cluster, witness: &str) -> Result<(), String> {
     let answer = cluster.kubectl_on(
         witness,
         "/etc/kubernetes/super-admin.conf",

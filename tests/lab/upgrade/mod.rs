@@ -18,6 +18,7 @@ mod load;
 mod payload;
 mod release;
 mod serving;
+mod snapshot;
 mod storage;
 mod ways;
 mod whole;

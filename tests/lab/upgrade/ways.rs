@@ -10,6 +10,7 @@ use super::load::Load;
 use super::{NEW, OLD, ask_for, catch, expect_version, is_of, release, start, start_whole, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
+use crate::late::Late;
 use crate::node::{docker, inside, shell};
 use crate::suite::Notes;
 
@@ -120,6 +121,23 @@ pub fn lost_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let ended = start_whole(labs, cluster).wait();
     lose(cluster, "-D");
     notes.add(format!("ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    let ended = ended.expect(0);
+    back_to_old(labs, cluster, notes);
+    drop(ended);
+    load.end(notes).expect_flawless();
+}
+
+/// A far master, and a far operator: whatever m2 sends comes 300 ms late, and so does what all others say to the operator.
+pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    const DELAY: Duration = Duration::from_millis(300);
+    ask_for(labs, cluster, NEW);
+    let load = Load::start(labs, cluster);
+    let others = cluster.nodes().filter(|node| *node != "m2");
+    let late = others.map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--sport", "22"]));
+    let late: Vec<Late> = late.chain([Late::begin(&cluster.container("m2"), DELAY, &[])]).collect();
+    let ended = start_whole(labs, cluster).wait();
+    notes.add(format!("ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    drop(late);
     let ended = ended.expect(0);
     back_to_old(labs, cluster, notes);
     drop(ended);

@@ -10,107 +10,17 @@ use crate::labs::Labs;
 use crate::node::{docker, exec, new_lines, shell};
 use crate::suite::Notes;
 
+mod broken;
+mod shown;
+
+pub use shown::finds_what_the_kernel_shows;
+
 /// A breakage: the node, how it is made inside, and what must be found: check, level and a word of it.
 struct Breakage {
     node: &'static str,
     script: &'static str,
     finds: &'static [(&'static str, &'static str, &'static str)],
 }
-
-const BREAKAGES: [Breakage; 17] = [
-    // Somebody else's server on kubelet's port.
-    Breakage {
-        node: "m1",
-        script: "/usr/sbin/sshd -p 10250",
-        finds: &[("ports", "broken", "port 10250 is taken by sshd")],
-    },
-    Breakage {
-        node: "m1",
-        script: "systemd-machine-id-setup >/dev/null 2>&1; echo 0123456789abcdef0123456789abcdef >/etc/machine-id",
-        finds: &[("identity", "broken", "m1, w2 have the machine-id")],
-    },
-    Breakage {
-        node: "w2",
-        script: "echo 0123456789abcdef0123456789abcdef >/etc/machine-id",
-        finds: &[("identity", "broken", "m1, w2 have the machine-id")],
-    },
-    // A name that another host has, which is not the inventory's either.
-    Breakage {
-        node: "w2",
-        script: "hostname w3",
-        finds: &[("identity", "broken", "w2, w3 call themselves w3"), ("identity", "warning", "calls itself \"w3\"")],
-    },
-    Breakage { node: "w3", script: ":", finds: &[("identity", "broken", "w2, w3 call themselves w3")] },
-    // File systems: in memory, full, read-only, without programs.
-    Breakage {
-        node: "m2",
-        script: "mkdir -p /var/lib/etcd && mount -t tmpfs tmpfs /var/lib/etcd",
-        finds: &[("disk", "broken", "/var/lib/etcd is on tmpfs")],
-    },
-    Breakage {
-        node: "w3",
-        script: "mkdir -p /var/lib/kubelet && mount -t tmpfs -o size=20m tmpfs /var/lib/kubelet && ! dd if=/dev/zero of=/var/lib/kubelet/x bs=1M 2>/dev/null",
-        finds: &[("disk", "broken", "/var/lib/kubelet has 0 %")],
-    },
-    Breakage {
-        node: "w2",
-        script: "mount -t tmpfs -o ro tmpfs /opt",
-        finds: &[("disk", "broken", "/opt is mounted read-only")],
-    },
-    Breakage {
-        node: "w2",
-        script: "mkdir -p /var/lib/containerd && mount -t tmpfs -o noexec tmpfs /var/lib/containerd",
-        finds: &[("disk", "broken", "/var/lib/containerd is mounted noexec")],
-    },
-    // Packets larger than its interface takes vanish.
-    Breakage {
-        node: "w1",
-        script: "ip link set dev eth0 mtu 1300",
-        finds: &[("mtu", "broken", "the interface sends 1500, and larger ones vanish")],
-    },
-    // Leftovers and settings.
-    Breakage {
-        node: "w1",
-        script: "mkdir -p /etc/rancher/k3s /etc/cni/net.d && echo '{}' >/etc/cni/net.d/05-cilium.conflist",
-        finds: &[
-            ("leftovers", "broken", "k3s was here: /etc/rancher/k3s"),
-            ("leftovers", "broken", "05-cilium.conflist"),
-        ],
-    },
-    Breakage {
-        node: "m3",
-        script: "mkdir -p /etc/kubernetes/manifests && echo 'kind: Pod' >/etc/kubernetes/manifests/etcd.yaml",
-        finds: &[("leftovers", "broken", "/etc/kubernetes/manifests/etcd.yaml")],
-    },
-    Breakage {
-        node: "m3",
-        script: "ip link add flannel.1 type dummy 2>/dev/null || ip link add flannel.1 type bridge",
-        finds: &[("leftovers", "warning", "flannel.1")],
-    },
-    Breakage {
-        node: "w1",
-        script: "echo net.ipv4.ip_forward=0 >/etc/sysctl.d/99-zz.conf",
-        finds: &[("kernel", "warning", "/etc/sysctl.d/99-zz.conf sets net.ipv4.ip_forward to 0")],
-    },
-    Breakage {
-        node: "w1",
-        script: "mkdir -p /etc/ufw && echo ENABLED=yes >/etc/ufw/ufw.conf",
-        finds: &[("firewall", "warning", "ufw")],
-    },
-    Breakage {
-        node: "w3",
-        script: "printf '[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/bin/true\\n' >/run/systemd/system/firewalld.service && systemctl daemon-reload && systemctl start firewalld",
-        finds: &[("firewall", "warning", "firewalld is active")],
-    },
-    Breakage {
-        node: "w3",
-        script: "printf 'nameserver 127.0.0.53\\nnameserver 10.96.0.10\\nsearch a b c d e f g\\n' >/etc/resolv.conf",
-        finds: &[
-            ("resolver", "broken", "10.96.0.10 is inside the cluster"),
-            ("resolver", "warning", "7 search domains"),
-        ],
-    },
-];
 
 /// Checks of which this machine, which the nodes share, says something by itself.
 const SHARED: [&str; 2] = ["system", "resolver"];
@@ -127,7 +37,7 @@ pub fn finds_what_is_broken(labs: &Labs, notes: &mut Notes) {
 
     let files = |node: &str| shell(&cluster.container(node), FILES);
     let untouched = files("m1");
-    for breakage in &BREAKAGES {
+    for breakage in &broken::BREAKAGES {
         shell(&cluster.container(breakage.node), breakage.script);
     }
     // Firewalls of all kinds: dropped, refused, no echo; and no way at all.
@@ -144,15 +54,10 @@ pub fn finds_what_is_broken(labs: &Labs, notes: &mut Notes) {
         ("m3", ("reach", "broken", "port 6443 from m1, m2, w1-w3: refused")),
         ("m3", ("mtu", "warning", "get no answer")),
     ];
-    let inside = BREAKAGES.iter().flat_map(|breakage| breakage.finds.iter().map(|find| (breakage.node, *find)));
+    let inside = broken::BREAKAGES.iter().flat_map(|breakage| breakage.finds.iter().map(|find| (breakage.node, *find)));
     let mut expected = 0;
     for (node, (check, level, words)) in inside.chain(from_outside) {
-        let start = format!("{node} {check} {level}: ");
-        assert!(
-            found.iter().any(|line| line.starts_with(&start) && line.contains(words)),
-            "{start}…{words} is missing:\n{}",
-            found.iter().cloned().collect::<Vec<_>>().join("\n")
-        );
+        is_found(&found, node, &(check, level, words));
         expected += 1;
     }
     let lost = way(&report, "w2", "w1");
@@ -173,6 +78,17 @@ fn examine(labs: &Labs, cluster: &Cluster, more: &[&str]) -> Value {
     let code = if report["level"] == "broken" { 3 } else { 0 };
     ended.expect(code);
     report
+}
+
+/// Fails unless the node has a finding of this check and level with these words.
+#[track_caller]
+fn is_found(found: &BTreeSet<String>, node: &str, (check, level, words): &(&str, &str, &str)) {
+    let start = format!("{node} {check} {level}: ");
+    assert!(
+        found.iter().any(|line| line.starts_with(&start) && line.contains(words)),
+        "{start}…{words} is missing:\n{}",
+        found.iter().cloned().collect::<Vec<_>>().join("\n")
+    );
 }
 
 /// Every finding as `host check level: what`.
