@@ -133,7 +133,9 @@ impl Etcd for OneMember {
 
     async fn snapshot(&self, sink: &mut (dyn AsyncWrite + Send + Unpin)) -> anyhow::Result<()> {
         self.ask(|_| Ok(()))?;
-        Ok(sink.write_all(SNAPSHOT).await?)
+        sink.write_all(SNAPSHOT).await?;
+        // As the real one does: tokio's files write behind the caller's back.
+        Ok(sink.flush().await?)
     }
 }
 
