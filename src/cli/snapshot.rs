@@ -6,6 +6,7 @@ use super::context::Context;
 use crate::error::{Kind, with_hint};
 use crate::plan::Restore;
 use crate::release::Blob;
+use crate::step::SnapshotEtcd;
 use crate::store::SnapshotRecord;
 
 /// Stands for the snapshot that was taken before the upgrade.
@@ -57,13 +58,13 @@ fn pick<'a>(all: &'a [SnapshotRecord], target: &str, wanted: &str) -> Option<&'a
         let file = |record: &&SnapshotRecord| record.file == wanted || record.file.strip_suffix(".db") == Some(wanted);
         return all.iter().find(file);
     }
-    let newest = all.iter().find(|record| record.name.starts_with(&format!("etcd-{target}-to-")))?;
+    let newest = all.iter().find(|record| record.name.starts_with(&SnapshotEtcd::prefix(target)))?;
     all.iter().rfind(|record| record.name == newest.name)
 }
 
 /// What the data was that gives way.
 fn left_behind(record: &SnapshotRecord, target: &str) -> String {
-    let to = record.name.strip_prefix(&format!("etcd-{target}-to-"));
+    let to = record.name.strip_prefix(&SnapshotEtcd::prefix(target));
     to.unwrap_or("restore").to_string()
 }
 

@@ -191,6 +191,11 @@ impl Observed {
         })
     }
 
+    /// A restore of etcd was cut off: somewhere its pods are stopped still.
+    pub fn is_half_restored(&self) -> bool {
+        self.seen().any(|(_, facts)| !facts.stopped.is_empty())
+    }
+
     /// The facts of one host, if it was seen.
     pub fn host(&self, name: &str) -> Option<&HostFacts> {
         match self.hosts.get(name)? {

@@ -47,3 +47,12 @@ pub const REFLECTOR_CLUSTER_ID: &str = "244.0.0.1";
 pub const POD_MARKER: &str = "BARQUE_POD";
 /// Namespace of kubelets' leases.
 pub const NODE_LEASES: &str = "kube-node-lease";
+
+/// etcd's static pod on masters; its manifest has this name too, as those of the others have theirs.
+pub const ETCD: &str = "etcd";
+/// The API server's static pod.
+pub const API_SERVER: &str = "kube-apiserver";
+/// The controller manager's static pod.
+pub const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+/// The scheduler's static pod.
+pub const SCHEDULER: &str = "kube-scheduler";

@@ -106,10 +106,9 @@ pub(super) fn add(plan: &mut Plan, input: &HostInput<'_>, part: HostPart, common
 fn is_away_by_our_act(input: &HostInput<'_>) -> bool {
     let facts = input.facts;
     let is_active = |unit| facts.units.get(unit).is_some_and(|unit| unit.active);
-    let restores = || input.cluster.observed.seen().any(|(_, facts)| !facts.stopped.is_empty());
     input.is_master()
         && input.cluster.observed.cluster.is_none()
-        && (facts.turns.contains(CONTROL_PLANE) || restores())
+        && (facts.turns.contains(CONTROL_PLANE) || input.cluster.observed.is_half_restored())
         && facts.current.is_some()
         && is_active(KUBELET)
         && is_active(CONTAINERD)

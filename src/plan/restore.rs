@@ -9,6 +9,7 @@ use super::{Plan, TaskId};
 use crate::component::initial_cluster;
 use crate::event::Phase;
 use crate::inventory::{Host, Inventory};
+use crate::known::names::{API_SERVER, CONTROLLER_MANAGER, ETCD, SCHEDULER};
 use crate::known::{paths, ports};
 use crate::release::Blob;
 use crate::step::{
@@ -100,11 +101,6 @@ fn write(step: &RollControlPlane, pods: &[&str]) -> Option<Step> {
     let purpose = format!("static pods {}", pods.join(", "));
     (!files.is_empty()).then(|| Step::WriteFiles(WriteFiles { purpose, files, remove: Vec::new(), stale: Vec::new() }))
 }
-
-const API_SERVER: &str = "kube-apiserver";
-const ETCD: &str = "etcd";
-const CONTROLLER_MANAGER: &str = "kube-controller-manager";
-const SCHEDULER: &str = "kube-scheduler";
 
 #[cfg(test)]
 mod tests {

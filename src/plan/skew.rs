@@ -20,7 +20,9 @@ fn parsed(text: &str) -> Option<Version> {
 pub(super) fn problems(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
     let target = &input.release.version;
     let mut found = Vec::new();
-    found.extend(scope.snapshot.as_ref().and_then(|_| nothing_to_restore(input)));
+    if scope.snapshot.is_some() {
+        found.extend(nothing_to_restore(input));
+    }
     let others: Vec<(&String, &String)> = input
         .observed
         .seen()
@@ -131,10 +133,9 @@ fn step(input: &Input<'_>, versions: Versions, host: &str, current: &str) -> Opt
 
 /// The start must be sound: what is away now may not come back with the new version, and nobody could tell why.
 fn sound(input: &Input<'_>, scope: &Scope) -> Vec<Problem> {
-    let restores = || input.observed.seen().any(|(_, facts)| !facts.stopped.is_empty());
     let Some(cluster) = &input.observed.cluster else {
         // A restore that was cut off goes on.
-        if scope.snapshot.is_some() && restores() {
+        if scope.snapshot.is_some() && input.observed.is_half_restored() {
             return Vec::new();
         }
         return vec![Problem::of_cluster(

@@ -14,6 +14,7 @@ use super::{FileSpec, LogSource, Machine, readiness, static_pod, wait};
 use crate::cluster::Api;
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
+use crate::known::names::{API_SERVER, CONTROLLER_MANAGER, ETCD, SCHEDULER};
 use crate::known::{names, paths, ports};
 
 /// Swaps static pods of this master. A run that was cut off goes on where it was.
@@ -40,11 +41,6 @@ const BACK: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(60);
 /// kubelets report every 10 s, and a node counts as lost after 50 s.
 const NODES: Duration = Duration::from_secs(90);
-
-const ETCD: &str = "etcd";
-const API_SERVER: &str = "kube-apiserver";
-const CONTROLLER_MANAGER: &str = "kube-controller-manager";
-const SCHEDULER: &str = "kube-scheduler";
 
 impl RollControlPlane {
     pub(super) fn title(&self) -> String {

@@ -26,7 +26,12 @@ const SPARE: u64 = 256 << 20;
 impl SnapshotEtcd {
     /// The one before a change from one release to another.
     pub fn before(from: &str, to: &str) -> SnapshotEtcd {
-        SnapshotEtcd { name: format!("etcd-{from}-to-{to}") }
+        SnapshotEtcd { name: format!("{}{to}", SnapshotEtcd::prefix(from)) }
+    }
+
+    /// What the names of all snapshots before changes from this release begin with; the other release follows.
+    pub fn prefix(from: &str) -> String {
+        format!("etcd-{from}-to-")
     }
 
     pub(super) fn title(&self) -> String {

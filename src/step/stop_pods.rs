@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LogSource, Machine, outcome, wait};
 use crate::event::Outcome;
-use crate::known::{paths, ports};
+use crate::known::{names, paths, ports};
 
 /// Stops static pods of this master, one after another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +53,10 @@ impl StopPods {
 /// Where a pod listens on loopback for as long as it runs.
 fn port(pod: &str) -> anyhow::Result<u16> {
     Ok(match pod {
-        "etcd" => ports::ETCD_CLIENT,
-        "kube-apiserver" => ports::API_SERVER,
-        "kube-controller-manager" => ports::CONTROLLER_MANAGER,
-        "kube-scheduler" => ports::SCHEDULER,
+        names::ETCD => ports::ETCD_CLIENT,
+        names::API_SERVER => ports::API_SERVER,
+        names::CONTROLLER_MANAGER => ports::CONTROLLER_MANAGER,
+        names::SCHEDULER => ports::SCHEDULER,
         other => bail!("{other} is no pod of a master that can be stopped; this is a defect, please report it"),
     })
 }

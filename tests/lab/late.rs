@@ -7,24 +7,24 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nfq::{Queue, Verdict};
 
-use crate::node::docker;
+use crate::node::in_network;
 
 /// The kernel's queue; each node's network has its own.
 const QUEUE: u16 = 0;
 /// So many packets may wait: a second of a busy link. More are lost, as on a real one.
 const LONGEST: u32 = 16_384;
-/// A packet leaves so much later than it should, at most; libnfq has no way to wait for a packet and for a time.
+/// A packet leaves so much later than it should, at most; nfq has no way to wait for a packet and for a time.
 const TICK: Duration = Duration::from_millis(1);
 
 /// A node whose packets come late; drop it, and they come in time again.
 pub struct Late {
-    process: String,
+    container: String,
     rule: Vec<String>,
     child: Child,
 }
@@ -32,10 +32,9 @@ pub struct Late {
 impl Late {
     /// Delays whatever the rule of iptables matches among what the container sends to others.
     pub fn begin(container: &str, delay: Duration, rule: &[&str]) -> Late {
-        let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
         let program = std::env::current_exe().expect("this program has a path");
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &process, "-n"]).arg(program).args(["late", &delay.as_millis().to_string()]);
+        let mut command = in_network(container, program);
+        command.args(["late", &delay.as_millis().to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts");
         let output = child.stdout.take().expect("its output is a pipe");
         let ready = BufReader::new(output).lines().next();
@@ -43,15 +42,14 @@ impl Late {
         let out = ["!", "-o", "lo"];
         let queue = ["-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass"];
         let rule = out.iter().chain(rule).chain(&queue).map(|word| word.to_string()).collect();
-        let late = Late { process, rule, child };
+        let late = Late { container: container.to_string(), rule, child };
         assert!(late.iptables("-I"), "{container}: {:?}", late.rule);
         late
     }
 
     fn iptables(&self, action: &str) -> bool {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &self.process, "-n", "iptables", "-w", action, "OUTPUT"]).args(&self.rule);
-        command.status().is_ok_and(|status| status.success())
+        let mut command = in_network(&self.container, "iptables");
+        command.args(["-w", action, "OUTPUT"]).args(&self.rule).status().is_ok_and(|status| status.success())
     }
 }
 

@@ -4,8 +4,9 @@
 //!     BARQUE_LAB=long cargo test --test lab               ten whole installs are killed as well
 //!
 //! `BARQUE_LAB_KEEP` names a folder for the labs, which stay then; group `upgrade` goes on with the one that is there.
-//! `BARQUE_FAULT` chooses faults by parts of their names, with commas between them. `BARQUE_BIN` names a binary to use in place of the one that cargo built beside this test; `BARQUE_SEED` repeats the
-//! random moments of an earlier run. One line a scenario says how it went; the last line counts them.
+//! `BARQUE_FAULT` chooses faults by parts of their names, with commas between them. `BARQUE_BIN` names a binary to use in place
+//! of the one that cargo built beside this test; `BARQUE_SEED` repeats the random moments of an earlier run. One line a
+//! scenario says how it went; the last line counts them.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Commands inside a lab's containers, through Docker's own client, so that they pass barque by.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -35,8 +36,19 @@ pub fn shell(container: &str, script: &str) -> String {
 
 /// A file of a running container, from here; `path` has no slash at its beginning. The container's links must not lead to it.
 pub fn inside(container: &str, path: &str) -> PathBuf {
-    let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
-    PathBuf::from(format!("/proc/{process}/root/{path}"))
+    PathBuf::from(format!("/proc/{}/root/{path}", process(container)))
+}
+
+/// The container's first process, as this machine numbers it.
+pub fn process(container: &str) -> String {
+    docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text()
+}
+
+/// A program of this machine, not yet started, in the container's network.
+pub fn in_network(container: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{}/ns/net", process(container))).arg(program);
+    command
 }
 
 /// Docker's client.

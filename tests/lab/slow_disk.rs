@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::node::docker;
+use crate::node::{docker, process};
 
 /// As long as it lives the container's writes wait.
 pub struct SlowDisk {
@@ -15,8 +15,8 @@ pub struct SlowDisk {
 impl SlowDisk {
     /// So many writes a second. Err says what this machine lacks.
     pub fn begin(container: &str, writes: u32) -> Result<SlowDisk, String> {
-        let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
-        let text = fs_err::read_to_string(format!("/proc/{process}/cgroup")).map_err(|error| error.to_string())?;
+        let text = fs_err::read_to_string(format!("/proc/{}/cgroup", process(container)))
+            .map_err(|error| error.to_string())?;
         let group = |of: &str| text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(of));
         let template = "{{range .Mounts}}{{if eq .Destination \"/var\"}}{{.Source}}{{end}}{{end}}";
         let volume = docker(&["inspect", "-f", template, container], "").text();

@@ -1,13 +1,12 @@
 //! The doctor on nodes that are really broken, all at once: each breakage is found on its host, and on no other.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::{docker, exec, new_lines, shell};
+use crate::node::{exec, in_network, new_lines, shell};
 use crate::suite::Notes;
 
 mod broken;
@@ -109,10 +108,12 @@ fn way<'a>(report: &'a Value, from: &str, to: &str) -> &'a Value {
 
 /// A rule of this machine's iptables in the node's network, as the node has no program for it.
 fn rule(cluster: &Cluster, node: &str, rule: &[&str]) {
-    let process = docker(&["inspect", "--format", "{{.State.Pid}}", &cluster.container(node)], "").text();
-    let mut command = Command::new("nsenter");
-    command.args(["--target", &process, "--net", "iptables", "-A", "INPUT"]).args(rule);
-    let output = command.output().expect("nsenter starts");
+    filter(cluster, node, "iptables", &[&["-A", "INPUT"], rule].concat());
+}
+
+/// A program of this machine that works on the packet filter of the node's network; it must end well.
+fn filter(cluster: &Cluster, node: &str, program: &str, arguments: &[&str]) {
+    let output = in_network(&cluster.container(node), program).args(arguments).output().expect("nsenter starts");
     assert!(output.status.success(), "{node}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use barque::pki::{Authority, new_authority};
 
-use super::{Breakage, examine, is_found, lines, way};
+use super::{Breakage, examine, filter, is_found, lines, way};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::late::Late;
@@ -114,11 +114,7 @@ const BREAKAGES: [Breakage; 17] = [
         script: "printf 'nameserver 192.0.2.1\\nnameserver 192.0.2.2\\nnameserver 192.0.2.3\\nnameserver 192.0.2.4\\n' >/etc/resolv.conf",
         finds: &[("resolver", "warning", "/etc/resolv.conf has 4 name servers")],
     },
-    Breakage {
-        node: "m1",
-        script: "umount /etc/hostname 2>/dev/null || true; : >/etc/machine-id",
-        finds: &[("identity", "broken", "it has no machine-id")],
-    },
+    Breakage { node: "m1", script: ": >/etc/machine-id", finds: &[("identity", "broken", "it has no machine-id")] },
 ];
 
 /// An authority's certificate is valid for ten years of 365 days.
@@ -131,7 +127,8 @@ pub fn finds_what_the_kernel_shows(labs: &Labs, notes: &mut Notes) {
     certificates(&cluster);
     let one_processor = docker(&["update", "--cpuset-cpus", "0", &cluster.container("m2")], "");
     assert!(one_processor.good, "{}", one_processor.stderr);
-    legacy_tables(&cluster, "w3");
+    // The old kind of iptables makes its tables when anybody looks at them.
+    filter(&cluster, "w3", "iptables-legacy", &["-t", "filter", "-S"]);
     for breakage in &BREAKAGES {
         shell(&cluster.container(breakage.node), breakage.script);
     }
@@ -180,13 +177,4 @@ fn certificates(cluster: &Cluster) {
     write("ended", &made(DAY * (LIFE + 10)));
     write("ending", &made(DAY * (LIFE - 9) - DAY / 2));
     write("damaged", "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n");
-}
-
-/// The old kind of iptables makes its tables when anybody looks at them.
-fn legacy_tables(cluster: &Cluster, node: &str) {
-    let process = docker(&["inspect", "--format", "{{.State.Pid}}", &cluster.container(node)], "").text();
-    let mut command = std::process::Command::new("nsenter");
-    command.args(["--target", &process, "--net", "iptables-legacy", "-t", "filter", "-S"]);
-    let output = command.output().expect("nsenter starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -8,12 +8,12 @@
 //! Each ends with its standard input.
 
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Builder;
 
-use crate::node::docker;
+use crate::node::in_network;
 
 mod client;
 mod doors;
@@ -48,10 +48,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 /// Starts one in the network of a container.
 fn start(container: &str, arguments: &[&str]) -> Child {
-    let process = docker(&["inspect", "-f", "{{.State.Pid}}", container], "").text();
     let program = std::env::current_exe().expect("this program has a path");
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/proc/{process}/ns/net")).arg(program).arg("probe").args(arguments);
+    let mut command = in_network(container, program);
+    command.arg("probe").args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts")
 }
 

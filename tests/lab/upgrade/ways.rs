@@ -1,7 +1,6 @@
 //! What may go wrong on the way to the hosts, and with what is brought there, while versions change. Each begins with the old
 //! version and leaves it behind.
 
-use std::process::Command;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::{NEW, OLD, ask_for, catch, expect_version, is_of, release, start, sta
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::late::Late;
-use crate::node::{docker, inside, shell};
+use crate::node::{in_network, inside, shell};
 use crate::suite::Notes;
 
 /// How often connections are cut.
@@ -147,13 +146,11 @@ pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 /// By the kernel's own rules in each node's network namespace: this kernel has no netem.
 fn lose(cluster: &Cluster, action: &str) {
     for node in cluster.nodes() {
-        let process = docker(&["inspect", "-f", "{{.State.Pid}}", &cluster.container(node)], "").text();
         for (chain, port) in [("INPUT", "--dport"), ("OUTPUT", "--sport")] {
             let rule =
                 ["-p", "tcp", port, "22", "-m", "statistic", "--mode", "random", "--probability", "0.1", "-j", "DROP"];
-            let mut command = Command::new("nsenter");
-            command.args(["-t", &process, "-n", "iptables", "-w", action, chain]).args(rule);
-            let status = command.status().expect("nsenter starts");
+            let mut command = in_network(&cluster.container(node), "iptables");
+            let status = command.args(["-w", action, chain]).args(rule).status().expect("nsenter starts");
             assert!(status.success(), "{node}: {action} {chain}");
         }
     }
