@@ -1,5 +1,6 @@
 //! The API server. kube's one home.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Evicted, Rewritten};
 use crate::facts::ObjectKey;
-use crate::known::names;
+use crate::known::{names, ports};
 
 /// A client with one kubeconfig.
 pub struct Real {
@@ -23,8 +24,8 @@ pub struct Real {
 }
 
 impl Real {
-    /// Reads the kubeconfig; nothing is sent yet.
-    pub async fn connect(kubeconfig: &Path) -> anyhow::Result<Real> {
+    /// Reads the kubeconfig; nothing is sent yet. With an address, for the API server of the master there.
+    pub async fn connect(kubeconfig: &Path, address: Option<IpAddr>) -> anyhow::Result<Real> {
         // kube-client asks rustls for the process' provider; setting it twice is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let text = fs_err::read_to_string(kubeconfig)?;
@@ -34,6 +35,9 @@ impl Real {
         config.read_timeout = Some(Duration::from_secs(20));
         config.write_timeout = Some(Duration::from_secs(20));
         config.proxy_url = None;
+        if let Some(address) = address {
+            config.cluster_url = format!("https://{}", SocketAddr::new(address, ports::API_SERVER)).parse()?;
+        }
         let mut once = config.clone();
         once.default_retry = false;
         let client = |config| Client::try_from(config).context("making an API client");
@@ -222,7 +226,7 @@ mod tests {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}], "users": [{"name": "c", "user": {}}]});
         let path = folder.path().join("config");
         fs_err::write(&path, config.to_string()).unwrap();
-        (Real::connect(&path).await.unwrap(), asked, folder)
+        (Real::connect(&path, None).await.unwrap(), asked, folder)
     }
 
     fn pod() -> ObjectKey {

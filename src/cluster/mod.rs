@@ -88,6 +88,8 @@ pub trait Etcd: Send + Sync {
 pub trait Access: Send + Sync {
     /// An API server, with a kubeconfig.
     async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>>;
+    /// The API server of the master at this address, with a kubeconfig's credentials.
+    async fn api_at(&self, kubeconfig: &Path, address: IpAddr) -> anyhow::Result<Box<dyn Api>>;
     /// Members of this host's etcd, from a member that has a leader; `pki` is the folder with its certificates.
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>>;
     /// `/healthz` of a component of this host that serves TLS on loopback with a certificate of its own making.
@@ -108,7 +110,11 @@ pub struct RealAccess;
 #[async_trait]
 impl Access for RealAccess {
     async fn api(&self, kubeconfig: &Path) -> anyhow::Result<Box<dyn Api>> {
-        Ok(Box::new(RealApi::connect(kubeconfig).await?))
+        Ok(Box::new(RealApi::connect(kubeconfig, None).await?))
+    }
+
+    async fn api_at(&self, kubeconfig: &Path, address: IpAddr) -> anyhow::Result<Box<dyn Api>> {
+        Ok(Box::new(RealApi::connect(kubeconfig, Some(address)).await?))
     }
 
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {

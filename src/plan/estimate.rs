@@ -31,7 +31,7 @@ fn usual(step: &Step) -> u64 {
         Step::ImportImage(_) => 6_900,
         Step::IssueCertificates(_) => 50,
         Step::AwaitEtcd(_) => 3_900,
-        Step::AwaitEtcdCaughtUp(_) => 1_000,
+        Step::AwaitEtcdCaughtUp(_) | Step::AwaitApiServers(_) => 1_000,
         Step::MoveEtcdLeader(_) => 500,
         Step::SnapshotEtcd(_) => 2_000,
         Step::FetchSnapshot(_) => 200,

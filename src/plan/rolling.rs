@@ -102,16 +102,19 @@ fn node(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Option<
     let release = input.cluster.release;
     let begun = facts.turns.contains(NODE);
     let switches = facts.current.as_deref() != Some(release.version.as_str());
-    if files.is_empty() && manifests.is_empty() && former.is_empty() && units.is_empty() && !switches && !begun {
+    let other = other_kubelet(input);
+    let nothing = files.is_empty() && manifests.is_empty() && former.is_empty() && units.is_empty();
+    if nothing && !switches && !begun && other.is_none() {
         return None;
     }
-    let reason = match (begun, switches, units.first()) {
-        (true, _, _) => "a change of it was cut off before it had proved itself".to_string(),
-        (false, true, _) => format!("it uses {}", facts.current.as_deref().unwrap_or("no release")),
-        (false, false, Some(unit)) => unit.reason.clone(),
-        (false, false, None) => "what it reads differs".to_string(),
+    let reason = match (begun, switches, other, units.first()) {
+        (true, ..) => "a change of it was cut off before it had proved itself".to_string(),
+        (false, true, ..) => format!("it uses {}", facts.current.as_deref().unwrap_or("no release")),
+        (false, false, Some(version), _) => format!("the kubelet that runs there is of {version}"),
+        (false, false, None, Some(unit)) => unit.reason.clone(),
+        (false, false, None, None) => "what it reads differs".to_string(),
     };
-    let starts = match begun {
+    let starts = match begun || other.is_some() {
         true => part.units.iter().map(|unit| (unit.name.to_string(), unit.digest.clone())).collect(),
         false => units.into_iter().map(|unit| (unit.unit, unit.configuration)).collect(),
     };
@@ -126,4 +129,12 @@ fn node(input: &HostInput<'_>, part: &HostPart, differing: Differing) -> Option<
         gate: Some(input.cluster.name_of_the_api()),
         reason,
     })
+}
+
+/// The version that kubelet reports, where it is not the release's: whatever is noted of its last start, such as in a folder
+/// that came back from a backup, it must start again.
+fn other_kubelet<'i>(input: &HostInput<'i>) -> Option<&'i str> {
+    let node = input.cluster.observed.cluster.as_ref()?.nodes.get(&input.host.name)?;
+    let is_other = !node.version.is_empty() && node.version != input.cluster.release.version;
+    is_other.then_some(node.version.as_str())
 }

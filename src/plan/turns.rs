@@ -11,8 +11,8 @@ use crate::event::Phase;
 use crate::inventory::Role;
 use crate::known::{names, paths};
 use crate::step::{
-    AwaitEtcdCaughtUp, CONTROL_PLANE, CordonNode, DrainNode, MoveEtcdLeader, RollControlPlane, SnapshotEtcd, SoakNode,
-    Step, UncordonNode,
+    AwaitApiServers, AwaitEtcdCaughtUp, CONTROL_PLANE, CordonNode, DrainNode, MoveEtcdLeader, RollControlPlane,
+    SnapshotEtcd, SoakNode, Step, UncordonNode,
 };
 
 /// Adds the tasks; answers the last of them. Everything that goes beside comes first, on all hosts.
@@ -140,6 +140,13 @@ impl Turns<'_, '_> {
         if !begun {
             let members = step.members.clone();
             self.push(host, Phase::ControlPlane, Step::AwaitEtcdCaughtUp(AwaitEtcdCaughtUp { members }));
+            let masters = self.input.inventory.masters().filter(|master| {
+                master.name != host && step.members.contains(&master.name) && !self.scope.skip.contains(&master.name)
+            });
+            let masters: BTreeMap<_, _> = masters.map(|master| (master.name.clone(), master.address)).collect();
+            if !masters.is_empty() {
+                self.push(host, Phase::ControlPlane, Step::AwaitApiServers(AwaitApiServers { masters }));
+            }
             if step.manifests.iter().any(|file| file.path.ends_with("/etcd.yaml")) {
                 // To one that had its turn, which will not be taken away any more.
                 let step = MoveEtcdLeader { away_from: host.to_string(), prefer: before.cloned() };

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 
 use super::{LogSource, Machine, wait};
+use crate::cluster::Api;
 use crate::event::Outcome;
 
 /// Waits for `/readyz`.
@@ -40,8 +41,12 @@ impl AwaitApiServer {
 
 /// The API server that this kubeconfig leads to answers that it is ready.
 pub(super) async fn serves(machine: &Machine<'_>, kubeconfig: &Path) -> anyhow::Result<()> {
-    let answer = machine.access.api(kubeconfig).await?.text("/readyz").await;
-    answer.map(drop).map_err(|error| anyhow!("{}", missing(&format!("{error:#}"))))
+    ready(machine.access.api(kubeconfig).await?.as_ref()).await
+}
+
+/// It answers that it is ready, or what it lacks.
+pub(super) async fn ready(api: &dyn Api) -> anyhow::Result<()> {
+    api.text("/readyz").await.map(drop).map_err(|error| anyhow!("{}", missing(&format!("{error:#}"))))
 }
 
 /// The API server lists every check it makes; what is missing is marked `[-]`. Any other error is shown whole.

@@ -9,6 +9,7 @@ use crate::event::Outcome;
 
 mod apply_objects;
 mod await_api_server;
+mod await_api_servers;
 mod await_etcd;
 mod await_etcd_caught_up;
 mod await_node;
@@ -46,6 +47,7 @@ mod write_files;
 
 pub use apply_objects::ApplyObjects;
 pub use await_api_server::AwaitApiServer;
+pub use await_api_servers::AwaitApiServers;
 pub use await_etcd::AwaitEtcd;
 pub use await_etcd_caught_up::AwaitEtcdCaughtUp;
 pub use await_node::{AwaitNode, readiness};
@@ -124,6 +126,7 @@ macro_rules! each_step {
                     Step::AwaitEtcd(_)
                         | Step::AwaitEtcdCaughtUp(_)
                         | Step::AwaitApiServer(_)
+                        | Step::AwaitApiServers(_)
                         | Step::AwaitNode(_)
                         | Step::AwaitWorkloads(_)
                         | Step::AwaitServiceName(_)
@@ -170,6 +173,7 @@ each_step!(
     RestoreEtcd = "restore-etcd",
     StartPods = "start-pods",
     AwaitApiServer = "await-api-server",
+    AwaitApiServers = "await-api-servers",
     ApplyObjects = "apply-objects",
     RollControlPlane = "roll-control-plane",
     RollNode = "roll-node",

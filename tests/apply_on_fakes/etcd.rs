@@ -2,7 +2,7 @@
 
 use barque::event::{Event, Outcome, Phase};
 use barque::plan::Plan;
-use barque::step::{AwaitEtcdCaughtUp, MoveEtcdLeader, Step};
+use barque::step::{AwaitApiServers, AwaitEtcdCaughtUp, MoveEtcdLeader, Step};
 use tempfile::TempDir;
 
 use super::fakes::world::World;
@@ -125,4 +125,22 @@ async fn facts_tell_of_each_member_also_of_one_that_is_silent() {
     assert!(etcd["m2"].leader && !etcd["m1"].leader && etcd["m2"].is_well());
     assert_eq!((etcd["m1"].version.as_str(), etcd["m1"].alarms.len(), etcd["m1"].is_well()), ("3.7.3", 1, false));
     assert!(etcd["m3"].silent.as_ref().is_some_and(|reason| reason.contains("refused")), "{:?}", etcd["m3"]);
+}
+
+/// As the first step of a turn after etcd's: one that is away for another reason ends the turn before it has begun.
+#[tokio::test(start_paused = true)]
+async fn a_turn_does_not_begin_while_another_api_server_is_away() {
+    let office = Office::new(0);
+    let (world, _folder) = installed(&office).await;
+    let masters = [("m2", "10.0.0.12"), ("m3", "10.0.0.13")];
+    let masters = masters.map(|(name, address)| (name.to_string(), address.parse().unwrap()));
+    let step = || Step::AwaitApiServers(AwaitApiServers { masters: masters.clone().into() });
+    assert_eq!(run(&office, &world, "m1", step()).await, Ok(Outcome::Unchanged));
+    let manifest = world.with("m3", |machine| machine.path("/etc/kubernetes/manifests/kube-apiserver.yaml"));
+    let aside = manifest.with_extension("aside");
+    fs_err::rename(&manifest, &aside).unwrap();
+    let error = run(&office, &world, "m1", step()).await.unwrap_err();
+    assert!(error.contains("m3: ") && error.contains("connection refused") && !error.contains("m2"), "{error}");
+    fs_err::rename(&aside, &manifest).unwrap();
+    assert_eq!(run(&office, &world, "m1", step()).await, Ok(Outcome::Unchanged));
 }

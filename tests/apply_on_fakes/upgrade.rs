@@ -70,8 +70,8 @@ fn masters_go_one_by_one_then_nodes_and_back_again() {
     assert_eq!(rolls.len(), 3, "{}", explain(&plan, true));
     // Each waits for the one before, through what must be true of etcd, and the snapshot for the whole payload.
     let kinds = |ids: std::ops::Range<usize>| plan.tasks[ids].iter().map(|task| task.step.kind()).collect::<Vec<_>>();
-    let whole = ["await-etcd-caught-up", "move-etcd-leader", "roll-control-plane"];
-    let first = rolls[0] - 3;
+    let whole = ["await-etcd-caught-up", "await-api-servers", "move-etcd-leader", "roll-control-plane"];
+    let first = rolls[0] - 4;
     assert_eq!(kinds(first..rolls[0] + 1), [&["snapshot-etcd"], &whole[..]].concat(), "{}", explain(&plan, true));
     assert_eq!(kinds(rolls[0] + 1..rolls[2] + 2), [&whole[..], &whole[..], &["await-etcd-caught-up"]].concat());
     assert!((first + 1..rolls[2] + 2).all(|id| plan.tasks[id].after == [id - 1]), "{}", explain(&plan, true));

@@ -33,6 +33,12 @@ impl Access for Doors {
         Ok(Box::new(Client { world: self.world.clone(), host: self.host.clone(), user: User::of(text)? }))
     }
 
+    async fn api_at(&self, kubeconfig: &Path, address: IpAddr) -> anyhow::Result<Box<dyn Api>> {
+        let text = fs_err::read_to_string(kubeconfig)?;
+        let host = self.world.look(|state| state.host_at(address))?;
+        Ok(Box::new(Client { world: self.world.clone(), host, user: User::of(text)? }))
+    }
+
     async fn members(&self, pki: &Path) -> anyhow::Result<Vec<Member>> {
         fs_err::read(pki.join("apiserver-etcd-client.crt"))?;
         self.world.settle();
