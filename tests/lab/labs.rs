@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
+use crate::node::docker;
 use crate::operator::{self, Ended};
 
 /// All labs of these tests have names that start so.
@@ -96,10 +97,32 @@ impl Labs {
         self.runtime.block_on(lab::start_node(&self.docker, &cluster.name, node)).unwrap();
     }
 
+    /// From now on etcd's data is in this machine's memory, also after a node lost its power. Nothing of it may be there yet.
+    pub fn etcd_in_memory(&self, cluster: &Cluster) {
+        for master in &cluster.masters {
+            let data = data_of(&cluster.container(master)).expect("/var is a volume").join("lib/etcd");
+            // A container sees what is mounted below its volume when it starts.
+            self.stop(cluster, master);
+            fs_err::create_dir_all(&data).expect("a folder");
+            let mount = ["-t", "tmpfs", "-o", "mode=700,size=1g", "tmpfs"];
+            let status = Command::new("mount").args(mount).arg(&data).status().expect("mount starts");
+            assert!(status.success(), "a tmpfs on {}", data.display());
+            self.start(cluster, master);
+        }
+    }
+
     /// Removes a lab.
     pub fn down(&self, name: &str) {
         if self.keeps {
             return;
+        }
+        let label = format!("label=barque.lab={name}");
+        for container in docker(&["ps", "-aq", "--filter", &label], "").text().lines() {
+            let data = data_of(container).map(|data| data.join("lib/etcd"));
+            if let Some(data) = data.filter(|data| is_mounted(data)) {
+                // No volume goes while something is mounted below it.
+                let _ = Command::new("umount").arg(data).status();
+            }
         }
         let clusters = self.folder().join("clusters");
         if let Err(error) = self.runtime.block_on(lab::down(&self.docker, name, &clusters)) {
@@ -113,6 +136,18 @@ impl Labs {
             self.down(&lab.name);
         }
     }
+}
+
+/// Where this machine has a node's /var; none if it is no volume, or this is another machine's engine.
+fn data_of(container: &str) -> Option<PathBuf> {
+    let format = r#"{{range .Mounts}}{{if eq .Destination "/var"}}{{.Source}}{{end}}{{end}}"#;
+    let path = PathBuf::from(docker(&["inspect", "-f", format, container], "").text());
+    path.is_absolute().then_some(path)
+}
+
+fn is_mounted(path: &Path) -> bool {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(4).is_some_and(|point| Path::new(point) == path))
 }
 
 /// Waits until no other run makes labs.

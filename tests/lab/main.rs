@@ -3,7 +3,8 @@
 //!     BARQUE_LAB=1 cargo test --test lab [-- GROUP…]      about 10 minutes; groups: see `GROUPS`
 //!     BARQUE_LAB=long cargo test --test lab               ten whole installs are killed as well
 //!
-//! `BARQUE_LAB_KEEP` names a folder for the labs, which stay then; group `upgrade` goes on with the one that is there.
+//! `BARQUE_LAB_KEEP` names a folder for the labs, which stay then; group `upgrade` goes on with the one that is there (etcd's data is
+//! mounted below its volumes: `tests/run` removes it, or unmount it before `lab down`).
 //! `BARQUE_FAULT` chooses faults by parts of their names, with commas between them. `BARQUE_BIN` names a binary to use in place
 //! of the one that cargo built beside this test; `BARQUE_SEED` repeats the random moments of an earlier run. One line a
 //! scenario says how it went; the last line counts them.
@@ -110,8 +111,7 @@ fn two_workers(suite: &mut Suite, labs: &Labs) {
 }
 
 fn upgrades(suite: &mut Suite, labs: &Labs) {
-    let Some(cluster) = suite.scenario("the old version", |notes| upgrade::old_cluster(labs, "bt-u", is_long(), notes))
-    else {
+    let Some(cluster) = suite.scenario("the old version", |notes| upgrade::old_cluster(labs, "bt-u", notes)) else {
         return;
     };
     // With a name of a fault nothing but that fault.

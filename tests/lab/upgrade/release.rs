@@ -16,10 +16,20 @@ use crate::labs::Labs;
 pub fn that_shares_nothing(labs: &Labs, version: &str) -> PathBuf {
     let (releases, to, mut release) = copy(labs, version, "alone");
     for (layer, name) in &mut release.images {
-        *name = format!("docker.io/library/barque:{layer}-of-{version}");
+        *name = name_alone(layer, version);
     }
     write(&to, &release);
     releases
+}
+
+/// The name of a layer's image there.
+pub fn name_alone(layer: &str, version: &str) -> String {
+    format!("docker.io/library/barque:{layer}-of-{version}")
+}
+
+/// A folder of releases in which `version` has a file more that nobody reads, so that no host has its images yet.
+pub fn that_is_nowhere(labs: &Labs, version: &str) -> PathBuf {
+    with_program(labs, version, "usr/share/barque-nowhere", b"nobody reads this\n")
 }
 
 /// A folder of releases in which a layer of `version` lacks its second half.

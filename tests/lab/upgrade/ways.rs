@@ -1,16 +1,15 @@
-//! What may go wrong on the way to the hosts, and with what is brought there, while versions change. Each begins with the old
-//! version and leaves it behind.
+//! What happens on the way to the hosts, and with what is brought there, while versions change.
 
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use super::faults::{LIMIT, back_to_old, last_error, manifests};
+use super::faults::{LIMIT, arrived, end_of, manifests, nothing_touched, set_out};
 use super::load::Load;
-use super::{NEW, OLD, ask_for, catch, expect_version, is_of, release, start, start_whole, upgrade};
+use super::{NEW, OLD, ask_for, catch, is_of, release, start, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::late::Late;
-use crate::node::{in_network, inside, shell};
+use crate::node::{in_network, shell};
 use crate::suite::Notes;
 
 /// How often connections are cut.
@@ -22,51 +21,17 @@ pub fn truncated_payload(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let releases = release::with_half_a_layer(labs, NEW, "kubernetes");
     let before = manifests(cluster);
     let ended = start(labs, cluster, &[], Some(&releases)).wait().expect(2);
-    notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    notes.add(end_of(&ended));
     let layer = release::of(NEW).layers.into_iter().find(|layer| layer.name == "kubernetes").expect("a layer");
     let digest = layer.digest.trim_start_matches("sha256:");
     assert!(ended.stderr.contains(&digest[..12]), "the blob is not named: {}", ended.text());
-    assert_eq!(manifests(cluster), before);
-    ask_for(labs, cluster, OLD);
-    labs.apply(&cluster.inventory).expect_in_sync();
-    expect_version(cluster, OLD);
+    nothing_touched(labs, cluster, &before);
 }
 
-/// A file system that went read-only, as ext4 does after an error of its disk.
-pub fn read_only_root(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    ask_for(labs, cluster, NEW);
-    let worker = cluster.container("w2");
-    shell(&worker, "for at in /etc /opt; do mount --bind $at $at; mount -o remount,ro,bind $at; done");
-    let before = manifests(cluster);
-    let ended = start_whole(labs, cluster).wait();
-    shell(&worker, "umount /etc; umount /opt");
-    notes.add(format!("stopped after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
-    assert!(matches!(ended.code(), Some(1 | 3)), "{}", ended.text());
-    let says = ended.stderr.to_lowercase();
-    assert!(says.contains("w2") && (says.contains("read-only") || says.contains("mounted ro")), "{}", ended.text());
-    assert_eq!(manifests(cluster), before, "a master was changed, though not every host could take the payload");
-    ask_for(labs, cluster, OLD);
-    labs.apply(&cluster.inventory).expect_in_sync();
-    expect_version(cluster, OLD);
-}
-
-/// Half of a static pod's manifest, as a program without rename leaves it when the power goes.
-pub fn half_a_manifest(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    ask_for(labs, cluster, NEW);
-    let path = inside(&cluster.container("m2"), "etc/kubernetes/manifests/kube-scheduler.yaml");
-    let whole = fs_err::read(&path).expect("a manifest");
-    fs_err::write(&path, &whole[..whole.len() / 2]).expect("it can be cut");
-    let ended = start_whole(labs, cluster).wait().expect(0);
-    notes.add(format!("upgraded in {:.1} s", ended.took.as_secs_f64()));
-    assert!(cluster.masters.iter().all(|master| is_of(cluster, master, "kube-scheduler", NEW)));
-    back_to_old(labs, cluster, notes);
-}
-
-/// The second one is told of the first, which goes on.
+/// The second one is told of the first, which goes on. Begins with the old version and leaves the new one behind.
 pub fn two_operators(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
-    let first = start_whole(labs, cluster);
+    let first = set_out(labs, cluster, NEW);
     catch("a master's turn", LIMIT, || {
         let begun = |master: &&String| is_of(cluster, master, "etcd", NEW);
         cluster.masters.iter().find(begun).map(drop)
@@ -77,13 +42,12 @@ pub fn two_operators(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     notes.add(format!("refused in {:.1} s", refused.took.as_secs_f64()));
     let ended = first.wait().expect(0);
     notes.add(format!("the first: upgraded in {:.1} s", ended.took.as_secs_f64()));
-    back_to_old(labs, cluster, notes);
+    arrived(labs, cluster, NEW);
     load.end(notes).expect_flawless();
 }
 
-/// Whatever connections a master has are cut every five seconds.
+/// Whatever connections a master has are cut every five seconds. Begins with the new version and leaves the old one behind.
 pub fn dropped_connections(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
     let (over, told) = std::sync::mpsc::channel::<()>();
     let (ended, cuts) = std::thread::scope(|scope| {
@@ -96,49 +60,48 @@ pub fn dropped_connections(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
             }
             cuts
         });
-        let ended = start_whole(labs, cluster).wait();
+        let ended = set_out(labs, cluster, OLD).wait();
         drop(over);
         (ended, cutting.join().expect("it ends"))
     });
-    notes.add(format!("cut {cuts} times; ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    notes.add(format!("cut {cuts} times; {}", end_of(&ended)));
     assert!(cuts > 2, "only cut {cuts} times");
     // It comes to its end, or says which host it lost; then the next run does.
     if ended.code() != Some(0) {
         assert!(ended.code() == Some(1) && ended.stderr.contains("m2"), "{}", ended.text());
-        start_whole(labs, cluster).wait().expect(0);
+        set_out(labs, cluster, OLD).wait().expect(0);
     }
-    assert!(cluster.masters.iter().all(|master| is_of(cluster, master, "etcd", NEW)));
-    back_to_old(labs, cluster, notes);
+    arrived(labs, cluster, OLD);
     load.end(notes).expect_flawless();
 }
 
-/// A bad line between the operator and all hosts: of ten packets one is lost, in both directions.
+/// A bad line between the operator and all hosts: of ten packets one is lost, in both directions. Begins with the old version and
+/// leaves the new one behind.
 pub fn lost_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
     lose(cluster, "-I");
-    let ended = start_whole(labs, cluster).wait();
+    let ended = set_out(labs, cluster, NEW).wait();
     lose(cluster, "-D");
-    notes.add(format!("ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    notes.add(end_of(&ended));
     let ended = ended.expect(0);
-    back_to_old(labs, cluster, notes);
+    arrived(labs, cluster, NEW);
     drop(ended);
     load.end(notes).expect_flawless();
 }
 
-/// A far master, and a far operator: whatever m2 sends comes 300 ms late, and so does what all others say to the operator.
+/// A far master, and a far operator: whatever m2 sends comes 300 ms late, and so does what all others say to the operator. Begins
+/// with the new version and leaves the old one behind.
 pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     const DELAY: Duration = Duration::from_millis(300);
-    ask_for(labs, cluster, NEW);
     let load = Load::start(labs, cluster);
     let others = cluster.nodes().filter(|node| *node != "m2");
     let late = others.map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--sport", "22"]));
     let late: Vec<Late> = late.chain([Late::begin(&cluster.container("m2"), DELAY, &[])]).collect();
-    let ended = start_whole(labs, cluster).wait();
-    notes.add(format!("ended after {:.1} s: {}", ended.took.as_secs_f64(), last_error(&ended)));
+    let ended = set_out(labs, cluster, OLD).wait();
+    notes.add(end_of(&ended));
     drop(late);
     let ended = ended.expect(0);
-    back_to_old(labs, cluster, notes);
+    arrived(labs, cluster, OLD);
     drop(ended);
     load.end(notes).expect_flawless();
 }

@@ -16,7 +16,7 @@ pub fn under_load(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let load = Load::start(labs, cluster);
     let ended = upgrade(labs, cluster, &[]);
     notes.add(format!("{OLD} to {NEW} in {:.1} s", ended.took.as_secs_f64()));
-    for row in phases(&ended.stderr) {
+    for row in phases(&ended.stderr).into_iter().chain(turns(&ended.stderr)) {
         notes.add(row);
     }
     let ended = ended.expect(0);
@@ -43,4 +43,10 @@ fn phases(text: &str) -> Vec<&str> {
     const PHASES: [&str; 8] =
         ["hosts", "payload", "certificates", "control plane", "cluster", "nodes", "verify", "total"];
     text.lines().filter(|line| line.ends_with(" s") && PHASES.iter().any(|phase| line.starts_with(phase))).collect()
+}
+
+/// How long each master's control plane took.
+fn turns(text: &str) -> Vec<&str> {
+    let is_turn = |line: &&str| line.starts_with("phase control plane") && line.contains(": roll ");
+    text.lines().filter(is_turn).filter(|line| line.contains(": changed, ")).collect()
 }
