@@ -15,6 +15,10 @@ const START: Duration = Duration::from_secs(75);
 const STOP: Duration = Duration::from_secs(90);
 /// Once its processes are gone, kubelet needs about a second to clear up.
 const CLEARED: Duration = Duration::from_secs(15);
+/// kubelet clears up every two seconds (kubelet.go: `housekeepingPeriod`), and a container needs one to start.
+const NUDGE: Duration = Duration::from_secs(3);
+/// Until it would look by itself.
+const NUDGES: usize = 5;
 /// So many processes of one manifest that are gone again are a crash loop.
 const CRASHES: usize = 3;
 
@@ -40,8 +44,9 @@ fn changed(manifest: &str) -> Option<String> {
 ///
 /// A manifest with another uid is another pod to kubelet, which must not start before the one of the same name has ended;
 /// that it looks at once more 10 to 15 s later, or when the manifest changes (pod_workers.go: `allowStaticPodStart`,
-/// `backOffPeriod`). So the manifest changes when the old pod is gone, which takes one or two seconds. Both texts start the
-/// same pod: if nobody writes the second one, kubelet needs its ten seconds and nothing else.
+/// `backOffPeriod`). So the manifest changes when the old pod is gone, which takes one or two seconds, and again until the
+/// new one runs: kubelet forgets the old one only some time after its folder is gone. Both texts start the same pod: if
+/// nobody writes the other one, kubelet needs its ten seconds and nothing else.
 pub(super) async fn replace(
     machine: &Machine<'_>,
     pod: &str,
@@ -65,6 +70,18 @@ pub(super) async fn replace(
             if folder.exists() { Err(anyhow!("kubelet clears up after {pod}")) } else { Ok(()) }
         })
         .await;
+    }
+    machine.write(path, content, mode)?;
+    let Some(changed) = changed(&text) else { return Ok(()) };
+    let what = format!("kubelet to start {pod}");
+    for other in [changed.as_bytes(), content].into_iter().cycle().take(NUDGES) {
+        let started = || async {
+            if runs(machine, pod, ours) { Ok(()) } else { Err(anyhow!("kubelet has not started the new {pod}")) }
+        };
+        if wait::until(machine, &what, NUDGE, started).await.is_ok() {
+            break;
+        }
+        machine.write(path, other, mode)?;
     }
     machine.write(path, content, mode).map(drop)
 }

@@ -376,3 +376,21 @@ fn what_both_releases_share_goes_on() {
     assert!(planned(&back, &world).is_empty());
     assert_eq!(["m1", "m2", "m3"].map(manifest), etcd, "etcd started again on the way back");
 }
+
+/// kubelet may think of the old pod when the manifest of the new one comes, and looks again when it changes.
+#[test]
+fn a_manifest_changes_until_its_pod_runs() {
+    let (old, world, _folder) = installed();
+    let new = old.to_version(VERSION, Versions::Forward);
+    for host in ["m1", "m2", "m3"] {
+        world.with(host, |machine| machine.overlooks.set(4));
+    }
+    let report = live(new.apply(&world, &Tap::new()));
+    assert!(report.failures.is_empty(), "{report:#?}");
+    for host in ["m1", "m2", "m3"] {
+        assert_eq!(world.with(host, |machine| machine.overlooks.get()), 0, "{host}");
+    }
+    check_version(&world, VERSION, "forward");
+    let after = planned(&new, &world);
+    assert!(after.is_empty(), "no manifest is left with the label of one that waits: {}", explain(&after, true));
+}

@@ -1,6 +1,6 @@
 //! One machine: a folder that looks like a root, and what systemd and containerd would know.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -46,6 +46,8 @@ struct Manifest {
     image: Option<String>,
     /// Files and folders of the host that must be there, until they were once.
     mounts: Vec<(PathBuf, bool)>,
+    /// kubelet did not see that it may start it.
+    is_overlooked: bool,
 }
 
 /// A machine that is switched on.
@@ -75,6 +77,8 @@ pub struct Machine {
     manifests: RefCell<BTreeMap<String, Arc<Manifest>>>,
     /// Local proxies that run, the one that came last at the end: it took over.
     proxies: RefCell<Vec<String>>,
+    /// So many manifests of static pods its kubelet will not start, until they change: it still thinks of the pod before.
+    pub overlooks: Cell<usize>,
 }
 
 impl Machine {
@@ -121,6 +125,7 @@ impl Machine {
             socket: None,
             manifests: RefCell::default(),
             proxies: RefCell::default(),
+            overlooks: Cell::default(),
         }
     }
 
@@ -145,6 +150,7 @@ impl Machine {
             socket,
             manifests: RefCell::default(),
             proxies: self.proxies.clone(),
+            overlooks: self.overlooks.clone(),
         }
     }
 
@@ -177,7 +183,7 @@ impl Machine {
     fn can_run(&self, pod: &str, manifest: &Arc<Manifest>) -> bool {
         let broken = |image: &str| self.broken_image.as_deref().is_some_and(|broken| image.ends_with(broken));
         let starts = |image: &String| self.images.contains_key(image) && !broken(image);
-        if !manifest.image.as_ref().is_some_and(starts) {
+        if manifest.is_overlooked || !manifest.image.as_ref().is_some_and(starts) {
             return false;
         }
         let there = |(path, is_file): &(PathBuf, bool)| if *is_file { path.is_file() } else { path.is_dir() };
@@ -191,6 +197,7 @@ impl Machine {
                 marker: manifest.marker.clone(),
                 image: manifest.image.clone(),
                 mounts: Vec::new(),
+                is_overlooked: false,
             };
             self.manifests.borrow_mut().insert(pod.to_string(), Arc::new(started));
         }
@@ -221,7 +228,10 @@ impl Machine {
         let mounts = mounts.collect();
         let marker = text.split_once("value: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
         let marker = marker.to_string();
-        let manifest = Arc::new(Manifest { file, marker, image, mounts, text });
+        let left = self.overlooks.get();
+        let is_overlooked = left > 0 && !pod.starts_with(ALONE);
+        self.overlooks.set(left - usize::from(is_overlooked));
+        let manifest = Arc::new(Manifest { file, marker, image, mounts, text, is_overlooked });
         self.manifests.borrow_mut().insert(pod.to_string(), manifest.clone());
         Some(manifest)
     }
