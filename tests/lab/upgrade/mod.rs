@@ -15,8 +15,8 @@ use crate::suite::Notes;
 mod broken;
 mod faults;
 mod half_done;
-mod load;
-mod payload;
+pub mod load;
+pub mod payload;
 mod power;
 mod release;
 mod serving;
@@ -24,7 +24,7 @@ mod settings;
 mod snapshot;
 mod storage;
 mod ways;
-mod whole;
+pub mod whole;
 
 pub use faults::{after_the_upgrade, before_the_upgrade};
 pub use half_done::is_taken_back;
@@ -32,8 +32,8 @@ pub use payload::disturbs_nobody;
 pub use storage::is_migrated;
 pub use whole::under_load;
 
-const OLD: &str = "v1.36.4";
-const NEW: &str = "v1.37.2";
+pub const OLD: &str = "v1.36.4";
+pub const NEW: &str = "v1.37.2";
 
 /// Three masters and two workers of the old version.
 pub fn old_cluster(labs: &Labs, name: &str, notes: &mut Notes) -> Cluster {
@@ -53,7 +53,7 @@ pub fn old_cluster(labs: &Labs, name: &str, notes: &mut Notes) -> Cluster {
 }
 
 /// What the inventory asks for from now on.
-fn ask_for(labs: &Labs, cluster: &Cluster, version: &str) {
+pub fn ask_for(labs: &Labs, cluster: &Cluster, version: &str) {
     let path = labs.folder().join(&cluster.inventory);
     let text = fs_err::read_to_string(&path).expect("the inventory can be read");
     let lines = text.lines().map(|line| match line.starts_with("version: ") {
@@ -64,7 +64,7 @@ fn ask_for(labs: &Labs, cluster: &Cluster, version: &str) {
 }
 
 /// `barque upgrade` with these words more.
-fn upgrade(labs: &Labs, cluster: &Cluster, words: &[&str]) -> Ended {
+pub fn upgrade(labs: &Labs, cluster: &Cluster, words: &[&str]) -> Ended {
     start(labs, cluster, words, None).wait()
 }
 
@@ -87,7 +87,7 @@ fn versions(cluster: &Cluster, witness: &str) -> BTreeMap<String, String> {
 /// Everything runs that version and is well: nodes, masters, etcd, add-ons; and nothing half-made is left behind. Its images may
 /// have the names that it shares with nothing.
 #[track_caller]
-fn expect_version(cluster: &Cluster, version: &str) {
+pub fn expect_version(cluster: &Cluster, version: &str) {
     let found = versions(cluster, "m1");
     let others: Vec<String> =
         found.iter().filter(|(_, found)| *found != version).map(|(what, found)| format!("{what}: {found}")).collect();

@@ -39,7 +39,7 @@ pub fn under_load(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
 }
 
 /// The table of times at the run's end.
-fn phases(text: &str) -> Vec<&str> {
+pub fn phases(text: &str) -> Vec<&str> {
     const PHASES: [&str; 8] =
         ["hosts", "payload", "certificates", "control plane", "cluster", "nodes", "verify", "total"];
     text.lines().filter(|line| line.ends_with(" s") && PHASES.iter().any(|phase| line.starts_with(phase))).collect()
