@@ -1,4 +1,4 @@
-//! Packets that come late: what a node sends is handed to a process of ours, which lets it go after its time. This very program,
+//! Packets that come late: what a node gets is handed to a process of ours, which lets it go after its time. This very program,
 //! started by `nsenter` with the argument `late`; this machine's kernel need not have netem.
 //!
 //!     late MILLISECONDS
@@ -30,7 +30,8 @@ pub struct Late {
 }
 
 impl Late {
-    /// Delays whatever the rule of iptables matches among what the container sends to others.
+    /// Delays whatever the rule of iptables matches among what others send to the container. On the sender's side it would still
+    /// count as queued by its own connection, and TCP sends only a few packets more than that.
     pub fn begin(container: &str, delay: Duration, rule: &[&str]) -> Late {
         let program = std::env::current_exe().expect("this program has a path");
         let mut command = in_network(container, program);
@@ -39,9 +40,9 @@ impl Late {
         let output = child.stdout.take().expect("its output is a pipe");
         let ready = BufReader::new(output).lines().next();
         assert!(matches!(ready, Some(Ok(_))), "the queue of {container} did not open");
-        let out = ["!", "-o", "lo"];
+        let others = ["!", "-i", "lo"];
         let queue = ["-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass"];
-        let rule = out.iter().chain(rule).chain(&queue).map(|word| word.to_string()).collect();
+        let rule = others.iter().chain(rule).chain(&queue).map(|word| word.to_string()).collect();
         let late = Late { container: container.to_string(), rule, child };
         assert!(late.iptables("-I"), "{container}: {:?}", late.rule);
         late
@@ -49,7 +50,7 @@ impl Late {
 
     fn iptables(&self, action: &str) -> bool {
         let mut command = in_network(&self.container, "iptables");
-        command.args(["-w", action, "OUTPUT"]).args(&self.rule).status().is_ok_and(|status| status.success())
+        command.args(["-w", action, "INPUT"]).args(&self.rule).status().is_ok_and(|status| status.success())
     }
 }
 

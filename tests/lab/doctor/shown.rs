@@ -134,7 +134,7 @@ pub fn finds_what_the_kernel_shows(labs: &Labs, notes: &mut Notes) {
     }
     let late = [
         Late::begin(&cluster.container("m3"), Duration::from_millis(150), &["!", "-p", "icmp"]),
-        Late::begin(&cluster.container("w1"), Duration::from_millis(400), &["-p", "tcp", "--sport", "22"]),
+        Late::begin(&cluster.container("w1"), Duration::from_millis(400), &["-p", "tcp", "--dport", "22"]),
     ];
     let slow = SlowDisk::begin(&cluster.container("m2"), 20);
     let report = examine(labs, &cluster, &[]);

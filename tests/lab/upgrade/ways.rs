@@ -89,13 +89,13 @@ pub fn lost_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     load.end(notes).expect_flawless();
 }
 
-/// A far master, and a far operator: whatever m2 sends comes 300 ms late, and so does what all others say to the operator. Begins
+/// A far master, and a far operator: whatever m2 gets comes 300 ms late, and so does what the operator says to all others. Begins
 /// with the new version and leaves the old one behind.
 pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     const DELAY: Duration = Duration::from_millis(300);
     let load = Load::start(labs, cluster);
     let others = cluster.nodes().filter(|node| *node != "m2");
-    let late = others.map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--sport", "22"]));
+    let late = others.map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--dport", "22"]));
     let late: Vec<Late> = late.chain([Late::begin(&cluster.container("m2"), DELAY, &[])]).collect();
     let ended = set_out(labs, cluster, OLD).wait();
     notes.add(end_of(&ended));
