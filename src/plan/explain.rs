@@ -231,11 +231,12 @@ fn brief(title: String, changes: &[Change<'_>], looked: bool) -> Vec<String> {
                 }
             }
             Change::File(_) => new += 1,
-            Change::Unit { action, reason, .. } if action.contains("enable and restart") || action == "restart" => {
-                // Units of one node start again for one reason.
-                if lines.last().is_none_or(|last| last != reason) {
-                    lines.push((*reason).to_string());
-                }
+            // Units of one node start again for one reason.
+            Change::Unit { action, reason, .. }
+                if (action.contains("enable and restart") || action == "restart")
+                    && lines.last().is_none_or(|last| last != reason) =>
+            {
+                lines.push((*reason).to_string());
             }
             Change::Certificate { reason: "missing", .. } | Change::Object { reason: "missing", .. } => new += 1,
             Change::Certificate { name, reason, .. } if few => lines.push(format!("{name}: {reason}")),
