@@ -101,7 +101,7 @@ fn on_host(desired: &Desired, facts: &mut HostFacts, step: &Step) {
             facts.turns.clear();
         }
         Step::AwaitEtcd(_) => facts.etcd_data = true,
-        Step::AwaitEtcdCaughtUp(_) | Step::MoveEtcdLeader(_) | Step::SnapshotEtcd(_) => {}
+        Step::AwaitEtcdCaughtUp(_) | Step::AwaitApiServers(_) | Step::MoveEtcdLeader(_) | Step::SnapshotEtcd(_) => {}
         other => panic!("{} is no change of a host", other.title()),
     }
 }
