@@ -27,7 +27,7 @@ const PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "k
 type Fault = (&'static str, &'static str, &'static str, fn(&Labs, &Cluster, &mut Notes));
 
 /// Until the upgrade under load, which begins with the old version.
-const BEFORE: [Fault; 16] = [
+const BEFORE: [Fault; 17] = [
     ("a truncated payload", OLD, OLD, ways::truncated_payload),
     ("read-only file systems", OLD, OLD, broken::read_only_root),
     ("/var full on a worker", OLD, OLD, broken::no_space),
@@ -44,6 +44,7 @@ const BEFORE: [Fault; 16] = [
     ("taken back from the snapshot", NEW, OLD, snapshot::from_the_snapshot),
     ("one packet of ten lost", OLD, NEW, ways::lost_packets),
     ("300 ms of delay", NEW, OLD, ways::late_packets),
+    ("a master 300 ms away", OLD, OLD, ways::far_master),
 ];
 
 /// After the upgrade under load.

@@ -3,9 +3,9 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use super::faults::{LIMIT, arrived, end_of, manifests, nothing_touched, set_out};
+use super::faults::{LIMIT, arrived, bring, end_of, manifests, nothing_touched, set_out};
 use super::load::Load;
-use super::{NEW, OLD, ask_for, catch, is_of, release, start, upgrade};
+use super::{NEW, OLD, ask_for, catch, is_of, quorum, release, start, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::late::Late;
@@ -89,14 +89,15 @@ pub fn lost_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     load.end(notes).expect_flawless();
 }
 
-/// A far master, and a far operator: whatever m2 gets comes 300 ms late, and so does what the operator says to all others. Begins
-/// with the new version and leaves the old one behind.
+/// So much later comes what is late.
+const DELAY: Duration = Duration::from_millis(300);
+
+/// A far operator: what it says to any host comes late. Begins with the new version and leaves the old one behind.
 pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
-    const DELAY: Duration = Duration::from_millis(300);
     let load = Load::start(labs, cluster);
-    let others = cluster.nodes().filter(|node| *node != "m2");
-    let late = others.map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--dport", "22"]));
-    let late: Vec<Late> = late.chain([Late::begin(&cluster.container("m2"), DELAY, &[])]).collect();
+    let late =
+        cluster.nodes().map(|node| Late::begin(&cluster.container(node), DELAY, &["-p", "tcp", "--dport", "22"]));
+    let late: Vec<Late> = late.collect();
     let ended = set_out(labs, cluster, OLD).wait();
     notes.add(end_of(&ended));
     drop(late);
@@ -104,6 +105,18 @@ pub fn late_packets(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     arrived(labs, cluster, OLD);
     drop(ended);
     load.end(notes).expect_flawless();
+}
+
+/// A far master: whatever it gets comes late, also what the other members of etcd say, which is more than etcd's own limits are
+/// made for. The upgrade comes to its end or stops; when the way is short again, it can be taken back.
+pub fn far_master(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
+    let late = Late::begin(&cluster.container("m2"), DELAY, &[]);
+    let ended = set_out(labs, cluster, NEW).wait();
+    notes.add(end_of(&ended));
+    drop(late);
+    assert!(matches!(ended.code(), Some(0 | 1)), "{}", ended.text());
+    quorum(cluster, "m1", 3);
+    bring(labs, cluster, OLD, notes);
 }
 
 /// By the kernel's own rules in each node's network namespace: this kernel has no netem.
