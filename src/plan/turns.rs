@@ -140,9 +140,8 @@ impl Turns<'_, '_> {
         if !begun {
             let members = step.members.clone();
             self.push(host, Phase::ControlPlane, Step::AwaitEtcdCaughtUp(AwaitEtcdCaughtUp { members }));
-            let masters = self.input.inventory.masters().filter(|master| {
-                master.name != host && step.members.contains(&master.name) && !self.scope.skip.contains(&master.name)
-            });
+            let others = |name: &String| name != host && !self.scope.skip.contains(name);
+            let masters = self.input.inventory.masters().filter(|master| others(&master.name));
             let masters: BTreeMap<_, _> = masters.map(|master| (master.name.clone(), master.address)).collect();
             if !masters.is_empty() {
                 self.push(host, Phase::ControlPlane, Step::AwaitApiServers(AwaitApiServers { masters }));

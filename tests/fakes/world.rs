@@ -184,14 +184,10 @@ impl State {
         let running: Vec<&Machine> = self.masters().filter(|machine| machine.runs("etcd")).collect();
         let list = running.first().and_then(|machine| machine.etcd_manifest());
         let members = list.and_then(|text| parse::initial_cluster(&text)).map_or(0, |list| list.split(',').count());
-        if running.len() * 2 <= members {
-            return false;
-        }
-        let authority = |machine: &Machine| machine.text("/etc/kubernetes/pki/etcd/ca.crt");
         // Asked thousands of times in a story: each file is read once.
-        let (first, others) = (running.first(), running.iter().skip(1));
-        let of_first = first.filter(|_| members > 1).and_then(|machine| authority(machine));
-        let agree = first.map_or(0, |_| 1) + others.filter(|machine| authority(machine) == of_first).count();
+        let mut authorities = running.iter().map(|machine| machine.text("/etc/kubernetes/pki/etcd/ca.crt"));
+        let Some(first) = authorities.next() else { return false };
+        let agree = 1 + authorities.filter(|other| *other == first).count();
         agree * 2 > members
     }
 

@@ -2,7 +2,7 @@
 
 use super::faults::{arrived, end_of, manifests, nothing_touched, set_out};
 use super::load::Load;
-use super::{NEW, ask_for, quorum, release, start};
+use super::{NEW, ask_for, is_of, quorum, release, start};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
 use crate::node::{inside, shell};
@@ -77,5 +77,6 @@ pub fn half_a_manifest(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     fs_err::write(&path, &whole[..whole.len() / 2]).expect("it can be cut");
     let ended = set_out(labs, cluster, NEW).wait().expect(0);
     notes.add(format!("upgraded in {:.1} s", ended.took.as_secs_f64()));
+    assert!(cluster.masters.iter().all(|master| is_of(cluster, master, "kube-scheduler", NEW)));
     arrived(labs, cluster, NEW);
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    NEW, OLD, ask_for, broken, expect_version, manifest, power, settings, snapshot, start, start_whole, upgrade, ways,
+    NEW, OLD, ask_for, broken, expect_release, expect_version, manifest, power, release, settings, snapshot, start,
+    start_whole, upgrade, ways,
 };
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -117,7 +118,7 @@ pub(super) fn bring(labs: &Labs, cluster: &Cluster, to: &str, notes: &mut Notes)
 #[track_caller]
 pub(super) fn arrived(labs: &Labs, cluster: &Cluster, to: &str) {
     set_out(labs, cluster, to).wait().expect_in_sync();
-    expect_version(cluster, to);
+    expect_release(cluster, &if to == OLD { release::of(to) } else { release::alone(to) });
 }
 
 /// Refused, or stopped before anything was changed: the old version's inventory has nothing to do.

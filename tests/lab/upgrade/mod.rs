@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use barque::release::Release;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, name};
@@ -84,10 +85,16 @@ fn versions(cluster: &Cluster, witness: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// Everything runs that version and is well: nodes, masters, etcd, add-ons; and nothing half-made is left behind. Its images may
-/// have the names that it shares with nothing.
+/// Everything runs that version and is well: nodes, masters, etcd, add-ons; and nothing half-made is left behind.
 #[track_caller]
 pub fn expect_version(cluster: &Cluster, version: &str) {
+    expect_release(cluster, &release::of(version));
+}
+
+/// The same of a release whose images may have other names.
+#[track_caller]
+fn expect_release(cluster: &Cluster, release: &Release) {
+    let version = release.version.as_str();
     let found = versions(cluster, "m1");
     let others: Vec<String> =
         found.iter().filter(|(_, found)| *found != version).map(|(what, found)| format!("{what}: {found}")).collect();
@@ -95,20 +102,20 @@ pub fn expect_version(cluster: &Cluster, version: &str) {
     let nodes: Vec<&String> = cluster.nodes().collect();
     assert_eq!(cluster.ready_from("m1").iter().collect::<Vec<_>>(), nodes);
     quorum(cluster, "m1", cluster.masters.len());
-    let release = release::of(version);
-    let names = |layer: &str| [release.image_of(layer).to_string(), release::name_alone(layer, version)];
     for (kind, wanted) in [
-        ("daemonset/kube-proxy", [release.image.clone(), release.image.clone()]),
-        ("daemonset/calico-node", names("calico")),
-        ("deployment/coredns", names("coredns")),
+        ("daemonset/kube-proxy", release.image.as_str()),
+        ("daemonset/calico-node", release.image_of("calico")),
+        ("deployment/coredns", release.image_of("coredns")),
     ] {
         let object = cluster.get_from("m1", &["-n", "kube-system", kind]);
         let image = object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
-        assert!(wanted.iter().any(|name| name == image), "{kind} has {image}, not one of {wanted:?}");
+        assert_eq!(image, wanted, "{kind}");
     }
     for master in &cluster.masters {
-        let text = manifest(cluster, master, "etcd").unwrap_or_default();
-        assert!(names("etcd").iter().any(|name| text.contains(name)), "{master}: {text}");
+        assert!(
+            manifest(cluster, master, "etcd").is_some_and(|text| text.contains(release.image_of("etcd"))),
+            "{master}"
+        );
     }
     for node in nodes {
         let script = "ls -A /var/lib/barque/turns 2>/dev/null || true; find /etc/kubernetes /etc/containerd /opt/barque /var/lib/barque \

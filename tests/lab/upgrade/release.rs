@@ -14,17 +14,18 @@ use crate::labs::Labs;
 /// A folder of releases, for `BARQUE_RELEASES`, in which `version` shares nothing with another one: its etcd, proxies, CoreDNS
 /// and Calico start again with it too, as they do where they are new.
 pub fn that_shares_nothing(labs: &Labs, version: &str) -> PathBuf {
-    let (releases, to, mut release) = copy(labs, version, "alone");
-    for (layer, name) in &mut release.images {
-        *name = name_alone(layer, version);
-    }
-    write(&to, &release);
+    let (releases, to, _) = copy(labs, version, "alone");
+    write(&to, &alone(version));
     releases
 }
 
-/// The name of a layer's image there.
-pub fn name_alone(layer: &str, version: &str) -> String {
-    format!("docker.io/library/barque:{layer}-of-{version}")
+/// What that release says.
+pub fn alone(version: &str) -> Release {
+    let mut release = of(version);
+    for (layer, name) in &mut release.images {
+        *name = format!("docker.io/library/barque:{layer}-of-{version}");
+    }
+    release
 }
 
 /// A folder of releases in which `version` has a file more that nobody reads, so that no host has its images yet.
