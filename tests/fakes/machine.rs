@@ -39,13 +39,15 @@ struct Identity {
 }
 
 /// What a kubelet takes from a manifest. Each is read once, as its pod is asked for thousands of times.
-struct Manifest {
+pub struct Manifest {
     file: Identity,
-    text: String,
+    pub text: String,
     marker: String,
     image: Option<String>,
     /// Files and folders of the host that must be there, until they were once.
     mounts: Vec<(PathBuf, bool)>,
+    /// The authority of etcd's members as the pod found it when it started.
+    pub authority: Option<String>,
     /// kubelet did not see that it may start it.
     is_overlooked: bool,
 }
@@ -74,6 +76,7 @@ pub struct Machine {
     /// The journal of every unit.
     pub journal: String,
     pub socket: Option<UnixListener>,
+    has_credentials: Cell<bool>,
     manifests: RefCell<BTreeMap<String, Arc<Manifest>>>,
     /// Local proxies that run, the one that came last at the end: it took over.
     proxies: RefCell<Vec<String>>,
@@ -123,6 +126,7 @@ impl Machine {
             etcd_alarm: None,
             journal: String::new(),
             socket: None,
+            has_credentials: Cell::default(),
             manifests: RefCell::default(),
             proxies: RefCell::default(),
             overlooks: Cell::default(),
@@ -148,6 +152,7 @@ impl Machine {
             etcd_alarm: self.etcd_alarm.clone(),
             journal: self.journal.clone(),
             socket,
+            has_credentials: self.has_credentials.clone(),
             manifests: RefCell::default(),
             proxies: self.proxies.clone(),
             overlooks: self.overlooks.clone(),
@@ -167,12 +172,17 @@ impl Machine {
         self.units.get(unit).is_some_and(|unit| unit.active)
     }
 
-    /// kubelet works: it and containerd run, and it has credentials.
+    /// kubelet works: it and containerd run, and it has had credentials.
     pub fn has_kubelet(&self) -> bool {
-        self.is_active("kubelet.service")
-            && self.is_active("containerd.service")
-            && self.path("/etc/kubernetes/kubelet.conf").exists()
-            && self.path("/etc/kubernetes/pki/kubelet.crt").exists()
+        if !self.is_active("kubelet.service") || !self.is_active("containerd.service") {
+            return false;
+        }
+        // Asked tens of thousands of times in a story: it read them when it started.
+        if !self.has_credentials.get() {
+            let there = ["/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/kubelet.crt"];
+            self.has_credentials.set(there.iter().all(|path| self.path(path).exists()));
+        }
+        self.has_credentials.get()
     }
 
     /// A static pod runs: kubelet works, its manifest is there, its image was imported, and what it mounts is there.
@@ -197,6 +207,7 @@ impl Machine {
                 marker: manifest.marker.clone(),
                 image: manifest.image.clone(),
                 mounts: Vec::new(),
+                authority: self.text("/etc/kubernetes/pki/etcd/ca.crt"),
                 is_overlooked: false,
             };
             self.manifests.borrow_mut().insert(pod.to_string(), Arc::new(started));
@@ -231,14 +242,14 @@ impl Machine {
         let left = self.overlooks.get();
         let is_overlooked = left > 0 && !pod.starts_with(ALONE);
         self.overlooks.set(left - usize::from(is_overlooked));
-        let manifest = Arc::new(Manifest { file, marker, image, mounts, text, is_overlooked });
+        let manifest = Arc::new(Manifest { file, marker, image, mounts, authority: None, text, is_overlooked });
         self.manifests.borrow_mut().insert(pod.to_string(), manifest.clone());
         Some(manifest)
     }
 
-    /// The manifest of etcd, if its member runs.
-    pub fn etcd_manifest(&self) -> Option<String> {
-        Some(self.manifest("etcd")?.text.clone()).filter(|_| self.runs("etcd"))
+    /// What its member of etcd was started with, if it runs.
+    pub fn etcd(&self) -> Option<Arc<Manifest>> {
+        self.runs("etcd").then(|| self.manifest("etcd"))?
     }
 
     /// The static pods whose manifests are there.

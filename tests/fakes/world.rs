@@ -181,13 +181,10 @@ impl State {
 
     /// More than half of the members that a running one names do run, with one authority.
     pub fn has_leader(&self) -> bool {
-        let running: Vec<&Machine> = self.masters().filter(|machine| machine.runs("etcd")).collect();
-        let list = running.first().and_then(|machine| machine.etcd_manifest());
-        let members = list.and_then(|text| parse::initial_cluster(&text)).map_or(0, |list| list.split(',').count());
-        // Asked thousands of times in a story: each file is read once.
-        let mut authorities = running.iter().map(|machine| machine.text("/etc/kubernetes/pki/etcd/ca.crt"));
-        let Some(first) = authorities.next() else { return false };
-        let agree = 1 + authorities.filter(|other| *other == first).count();
+        let running: Vec<_> = self.masters().filter_map(Machine::etcd).collect();
+        let Some(first) = running.first() else { return false };
+        let members = parse::initial_cluster(&first.text).map_or(0, |list| list.split(',').count());
+        let agree = running.iter().filter(|etcd| etcd.authority == first.authority).count();
         agree * 2 > members
     }
 
