@@ -198,7 +198,7 @@ impl Operator for Desk {
         facts: &SnapshotFacts,
         source: &mut (dyn AsyncRead + Send + Unpin),
     ) -> anyhow::Result<()> {
-        let mut incoming = self.store.snapshots().begin(name, size, facts, SystemTime::now())?;
+        let mut incoming = self.store.snapshots().begin(name, true, size, facts, SystemTime::now())?;
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).await?;
         incoming.write(&bytes)?;
@@ -253,7 +253,7 @@ async fn leadership_moves_snapshots_are_whole_and_all_members_go_back_together()
 
     // The snapshot has what was written before it, and nothing else comes back.
     site.ctl(&["put", "before", "1"]);
-    site.run(0, Step::SnapshotEtcd(SnapshotEtcd::before("v1.36.4", "v1.37.2")), &desk).await.unwrap();
+    site.run(0, Step::SnapshotEtcd(SnapshotEtcd::before("v1.36.4", "v1.37.2", true)), &desk).await.unwrap();
     let record = desk.kept.lock().unwrap().clone().unwrap();
     assert_eq!((record.facts.member.as_str(), record.facts.revision, record.facts.keys), ("m1", Some(2), Some(1)));
     assert_eq!(record.facts.etcd, own.version);

@@ -28,6 +28,7 @@ layer_calico() {
     find "$TREE" '(' -name .gitkeep -o -name README.md ')' -delete
     stock_bird "$TREE/etc/calico/confd/templates"
     quick_sessions "$TREE/etc/calico/confd/templates"
+    one_way_sessions "$TREE/etc/calico/confd/templates"
 }
 
 # quick_sessions TEMPLATES: how soon BIRD tries a neighbour that was not there yet. The template's 2 s and 5 s are most
@@ -37,6 +38,25 @@ quick_sessions() {
         -e 's/^  error wait time 5,30;$/  error wait time 1,30;/' "$1/bird.cfg.template"
     (($(grep -cE '^  (connect (delay|retry) time 1|error wait time 1,30);$' "$1/bird.cfg.template") == 3)) ||
         die "the timers in Calico's BIRD template are not what lib/calico.sh expects"
+}
+
+# one_way_sessions TEMPLATES: of two nodes one connects. Where both do so in the same moment, as after a restart, BIRD gives
+# up one of the two connections and with it the graceful restart: in the lab a node had no route to another one for 2 to 3 s.
+# Calico has this rule for its mesh and for peers by address, not for those by selector, whose data tell reflectors alone from
+# routers outside: so a reflector connects to everybody, and of two reflectors the one with the greater address.
+one_way_sessions() {
+    awk '
+        /^# -+ Node-specific peers -+$/ { here = 1 }
+        here && /^\{\{- if ne \$data.restart_time ""\}\}$/ {
+            print "{{- if and (ne \"\" $data.rr_cluster_id) (or (eq \"\" $node_cluster_id) (gt $data.ip $node_ip))}}"
+            print "  passive on; # One way: the reflector connects."
+            print "{{- end}}"
+            here = 0; changed++
+        }
+        { print }
+        END { exit changed != 1 }' "$1/bird.cfg.template" >"$1/.bird.cfg.template" ||
+        die "the peers in Calico's BIRD template are not what lib/calico.sh expects"
+    mv "$1/.bird.cfg.template" "$1/bird.cfg.template"
 }
 
 # stock_bird TEMPLATES: Debian's BIRD does not know Calico's krt_tunnel, which chooses IPIP for a route; there is no

@@ -7,7 +7,7 @@ use crate::error::{Kind, with_hint};
 use crate::plan::Restore;
 use crate::release::Blob;
 use crate::step::SnapshotEtcd;
-use crate::store::SnapshotRecord;
+use crate::store::{SnapshotRecord, beginning};
 
 /// Stands for the snapshot that was taken before the upgrade.
 pub(super) const FIRST: &str = "first";
@@ -52,14 +52,14 @@ pub(super) fn choose(context: &Context, wanted: &str) -> anyhow::Result<Restore>
     })
 }
 
-/// `first` is the oldest of the newest upgrade from this version: one that is taken up again takes snapshots again.
+/// `first` is the one that the newest upgrade from this version began with.
 fn pick<'a>(all: &'a [SnapshotRecord], target: &str, wanted: &str) -> Option<&'a SnapshotRecord> {
     if wanted != FIRST {
         let file = |record: &&SnapshotRecord| record.file == wanted || record.file.strip_suffix(".db") == Some(wanted);
         return all.iter().find(file);
     }
     let newest = all.iter().find(|record| record.name.starts_with(&SnapshotEtcd::prefix(target)))?;
-    all.iter().rfind(|record| record.name == newest.name)
+    beginning(all, &newest.name)
 }
 
 /// What the data was that gives way.
@@ -81,6 +81,7 @@ mod tests {
             taken: time::OffsetDateTime::from_unix_timestamp(second).unwrap(),
             size: 1,
             sha256: String::new(),
+            begins: false,
             facts: SnapshotFacts::default(),
             belongs_with: Vec::new(),
         }
@@ -102,5 +103,15 @@ mod tests {
         assert_eq!(picked("etcd-x"), None);
         assert_eq!(pick(&all, "v1.35.0", FIRST), None);
         assert_eq!(left_behind(&all[1], "v1.36.4"), "v1.37.2");
+    }
+
+    #[test]
+    fn an_upgrade_after_one_that_was_taken_back_begins_anew() {
+        let begun = |second: i64| SnapshotRecord { begins: true, ..record("etcd-v1.36.4-to-v1.37.2", second) };
+        let again = |second: i64| record("etcd-v1.36.4-to-v1.37.2", second);
+        // Weeks lie between 4 and 7: what was written then must not be lost.
+        let all = [again(9), again(8), begun(7), again(4), begun(3)];
+        let picked = pick(&all, "v1.36.4", FIRST).unwrap();
+        assert_eq!(picked.file, "etcd-v1.36.4-to-v1.37.2-7.db");
     }
 }

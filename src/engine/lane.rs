@@ -220,7 +220,7 @@ impl Supplier for Asked<'_> {
     async fn keep(&self, name: &str, size: u64, facts: &SnapshotFacts) -> anyhow::Result<Incoming> {
         let Step::SnapshotEtcd(step) = &self.task.step else { bail!("this step takes no snapshot") };
         ensure!(step.name == name, "snapshot {name:?} is not in the plan");
-        self.vault.snapshots.begin(name, size, facts, SystemTime::now())
+        self.vault.snapshots.begin(name, step.begins, size, facts, SystemTime::now())
     }
 
     fn progress(&self, detail: &str, done: u64, total: u64) {

@@ -96,13 +96,15 @@ impl Turns<'_, '_> {
 
     /// Of etcd, before versions change. Where a control plane is on its way already, the run that began it took one.
     fn snapshot(&mut self, rolls: &[Roll]) {
-        let mut masters = rolls.iter().filter(|roll| roll.control_plane.is_some());
-        let Some(first) = masters.clone().next() else { return };
-        if masters.any(|roll| roll.begun) {
+        let masters: Vec<&Roll> = rolls.iter().filter(|roll| roll.control_plane.is_some()).collect();
+        let Some(first) = masters.first() else { return };
+        if masters.iter().any(|roll| roll.begun) {
             return;
         }
         if let Some(from) = &first.leaves {
-            let step = SnapshotEtcd::before(from, &self.plan.release);
+            let all = self.input.inventory.masters().filter(|master| !self.scope.skip.contains(&master.name)).count();
+            let begins = masters.len() == all && masters.iter().all(|roll| roll.leaves.is_some());
+            let step = SnapshotEtcd::before(from, &self.plan.release, begins);
             self.push(&first.host, Phase::ControlPlane, Step::SnapshotEtcd(step));
         }
     }

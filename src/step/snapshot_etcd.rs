@@ -18,6 +18,9 @@ use crate::store::SnapshotFacts;
 pub struct SnapshotEtcd {
     /// What it is taken for; the operator's side adds the time to the file's name.
     pub name: String,
+    /// No master has begun the change yet.
+    #[serde(default)]
+    pub begins: bool,
 }
 
 /// What must stay free beside the snapshot, in bytes.
@@ -25,8 +28,8 @@ const SPARE: u64 = 256 << 20;
 
 impl SnapshotEtcd {
     /// The one before a change from one release to another.
-    pub fn before(from: &str, to: &str) -> SnapshotEtcd {
-        SnapshotEtcd { name: format!("{}{to}", SnapshotEtcd::prefix(from)) }
+    pub fn before(from: &str, to: &str, begins: bool) -> SnapshotEtcd {
+        SnapshotEtcd { name: format!("{}{to}", SnapshotEtcd::prefix(from)), begins }
     }
 
     /// What the names of all snapshots before changes from this release begin with; the other release follows.

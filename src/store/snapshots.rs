@@ -50,6 +50,9 @@ pub struct SnapshotRecord {
     pub size: u64,
     /// SHA-256 of the whole file, hexadecimal.
     pub sha256: String,
+    /// When it was taken no master had begun the change. Records of builds before 2026-11-28 do not tell.
+    #[serde(default)]
+    pub begins: bool,
     /// What the master said.
     #[serde(flatten)]
     pub facts: SnapshotFacts,
@@ -131,7 +134,14 @@ impl Snapshots {
     ///
     /// # Errors
     /// If the store only reads, the name is none, or the disk refuses.
-    pub fn begin(&self, name: &str, size: u64, facts: &SnapshotFacts, now: SystemTime) -> anyhow::Result<Incoming> {
+    pub fn begin(
+        &self,
+        name: &str,
+        begins: bool,
+        size: u64,
+        facts: &SnapshotFacts,
+        now: SystemTime,
+    ) -> anyhow::Result<Incoming> {
         ensure!(self.writable, "{} is open for reading only: no snapshot is written", self.cluster.display());
         ensure!(is_name(name), "{name:?} is no name of a snapshot");
         file::create_folder(&self.folder())?;
@@ -144,6 +154,7 @@ impl Snapshots {
             taken,
             size,
             sha256: String::new(),
+            begins,
             facts: facts.clone(),
             belongs_with: Vec::new(),
         };
@@ -154,14 +165,14 @@ impl Snapshots {
         Ok(Incoming { snapshots: self.clone(), staging, file: staged, record, written: 0 })
     }
 
-    /// Removes what is older than the newest three. The first of the two newest names stay beyond that: an upgrade that is
-    /// taken up again takes snapshots again, and the way back, which takes one of its own, begins at the upgrade's first.
+    /// Removes what is older than the newest three. The beginnings of the two newest names stay beyond that: an upgrade that
+    /// is taken up again takes snapshots again, and the way back, which takes one of its own, begins at the upgrade's first.
     fn prune(&self) -> anyhow::Result<()> {
         let all = self.list();
         let mut names: Vec<&str> = all.iter().map(|record| record.name.as_str()).collect();
         names.dedup();
         names.truncate(2);
-        let firsts: Vec<_> = names.iter().map(|name| all.iter().rfind(|record| record.name == *name)).collect();
+        let firsts: Vec<_> = names.iter().map(|name| beginning(&all, name)).collect();
         for old in all.iter().skip(KEPT).filter(|record| !firsts.contains(&Some(*record))) {
             let path = self.folder().join(&old.file);
             fs::remove_file(path.with_extension("json"))?;
@@ -189,6 +200,13 @@ impl Snapshots {
         };
         names.into_iter().map(companion).collect()
     }
+}
+
+/// Of snapshots with this name, the newest first: the one that the newest change began with, as one that is taken up again
+/// takes snapshots again. Where no record tells, the oldest.
+pub fn beginning<'a>(all: &'a [SnapshotRecord], name: &str) -> Option<&'a SnapshotRecord> {
+    let mut named = all.iter().filter(|record| record.name == name);
+    named.clone().find(|record| record.begins).or_else(|| named.next_back())
 }
 
 /// Safe as a file's name in any folder.
@@ -251,136 +269,4 @@ impl Incoming {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
-
-    use super::*;
-
-    const SNAPSHOT: &[u8] = include_bytes!("../../tests/fixtures/etcd-snapshot.db");
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000 + seconds)
-    }
-
-    fn take(store: &Store, name: &str, seconds: u64, bytes: &[u8]) -> anyhow::Result<SnapshotRecord> {
-        let facts = SnapshotFacts { member: "m1".into(), revision: Some(7), keys: Some(3), ..SnapshotFacts::default() };
-        let mut incoming = store.snapshots().begin(name, SNAPSHOT.len() as u64, &facts, at(seconds))?;
-        for piece in bytes.chunks(5_000) {
-            incoming.write(piece)?;
-        }
-        incoming.finish()
-    }
-
-    fn complete() -> (tempfile::TempDir, Store) {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::open(&root.path().join("site")).unwrap();
-        store.ensure(at(0)).unwrap();
-        (root, store)
-    }
-
-    fn files(store: &Store) -> Vec<String> {
-        let entries = fs::read_dir(store.folder().join(FOLDER)).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_snapshot_is_private_and_says_what_belongs_to_it() {
-        let (_root, store) = complete();
-        let record = take(&store, "etcd-v1.36.4-to-v1.37.2", 0, SNAPSHOT).unwrap();
-        assert_eq!((record.cluster.as_str(), record.size), ("site", 20_512));
-        assert_eq!(record.sha256, sha256_hex(SNAPSHOT));
-        let folder = store.folder().join(FOLDER);
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let file = folder.join(&record.file);
-        assert_eq!((mode(&folder), mode(&file), mode(&file.with_extension("json"))), (0o700, 0o600, 0o600));
-        assert_eq!(fs::read(&file).unwrap(), SNAPSHOT);
-        assert_eq!(files(&store).len(), 2, "{:?}", files(&store));
-        let json: serde_json::Value = serde_json::from_slice(&fs::read(file.with_extension("json")).unwrap()).unwrap();
-        assert_eq!((&json["revision"], &json["keys"], &json["member"]), (&7.into(), &3.into(), &"m1".into()));
-        let companions: Vec<&str> = record.belongs_with.iter().map(|one| one.file.as_str()).collect();
-        for needed in ["pki/encryption-key", "pki/ca.key", "pki/etcd/ca.crt", "pki/sa.key"] {
-            assert!(companions.contains(&needed), "{companions:?}");
-        }
-        assert_eq!(store.snapshots().list(), [record]);
-    }
-
-    #[test]
-    fn what_is_not_whole_gets_no_name_and_pushes_nothing_out() {
-        let (_root, store) = complete();
-        let good = take(&store, "etcd-a", 0, SNAPSHOT).unwrap();
-        let mut damaged = SNAPSHOT.to_vec();
-        damaged[9_000] ^= 1;
-        for (bytes, reason) in [(&SNAPSHOT[..20_000], "20000 of 20512 bytes"), (&damaged, "it is damaged")] {
-            let error = format!("{:#}", take(&store, "etcd-a", 9, bytes).unwrap_err());
-            assert!(error.contains(reason), "{error}");
-        }
-        assert_eq!(store.snapshots().list(), [good]);
-        assert_eq!(files(&store).len(), 2, "{:?}", files(&store));
-    }
-
-    #[test]
-    fn the_newest_three_stay_and_the_first_of_an_upgrade_and_of_its_way_back() {
-        let (_root, store) = complete();
-        let kept = |store: &Store| -> Vec<(String, i64)> {
-            let list = store.snapshots().list();
-            list.into_iter().map(|one| (one.name, one.taken.unix_timestamp() - 1_795_000_000)).collect()
-        };
-        let named = |name: &str, seconds: i64| (name.to_string(), seconds);
-        for seconds in [0, 1] {
-            take(&store, "etcd-there", seconds, SNAPSHOT).unwrap();
-        }
-        for seconds in 2..6 {
-            take(&store, "etcd-back", seconds, SNAPSHOT).unwrap();
-        }
-        let back = |seconds| named("etcd-back", seconds);
-        assert_eq!(kept(&store), [back(5), back(4), back(3), back(2), named("etcd-there", 0)]);
-        take(&store, "etcd-on", 6, SNAPSHOT).unwrap();
-        assert_eq!(kept(&store), [named("etcd-on", 6), back(5), back(4), back(2)]);
-        assert_eq!(files(&store).len(), 8);
-    }
-
-    #[test]
-    fn names_do_not_leave_the_folder_and_who_only_looks_writes_nothing() {
-        let (_root, store) = complete();
-        for name in ["etcd-../x", "ca", "etcd-a/b", ""] {
-            assert!(store.snapshots().begin(name, 1, &SnapshotFacts::default(), at(0)).is_err(), "{name}");
-        }
-        let view = Store::view(store.folder());
-        assert!(view.snapshots().begin("etcd-a", 1, &SnapshotFacts::default(), at(0)).is_err());
-    }
-
-    #[test]
-    fn a_snapshot_that_was_damaged_since_and_keys_that_were_changed_since_are_noticed() {
-        let (_root, store) = complete();
-        let record = take(&store, "etcd-a", 0, SNAPSHOT).unwrap();
-        let snapshots = store.snapshots();
-        snapshots.check(&record).unwrap();
-        assert!(snapshots.strangers(&record).is_empty());
-        fs::write(store.folder().join("pki/sa.key"), "another").unwrap();
-        fs::remove_file(store.folder().join("pki/encryption-key")).unwrap();
-        assert_eq!(snapshots.strangers(&record), ["pki/encryption-key", "pki/sa.key"]);
-        let path = store.folder().join(FOLDER).join(&record.file);
-        let mut damaged = SNAPSHOT.to_vec();
-        damaged[9_000] ^= 1;
-        fs::write(&path, damaged).unwrap();
-        assert!(snapshots.check(&record).unwrap_err().to_string().contains("damaged"));
-        fs::remove_file(path).unwrap();
-        assert!(snapshots.check(&record).is_err());
-    }
-
-    #[test]
-    fn a_snapshot_is_found_by_its_digest() {
-        use std::io::Read;
-        let (_root, store) = complete();
-        let record = take(&store, "etcd-a", 0, SNAPSHOT).unwrap();
-        let (mut opened, size) = store.snapshots().open(&format!("sha256:{}", record.sha256), 20_000).unwrap();
-        let mut rest = Vec::new();
-        opened.read_to_end(&mut rest).unwrap();
-        assert_eq!((size, rest.as_slice()), (20_512, &SNAPSHOT[20_000..]));
-        assert!(store.snapshots().open("sha256:00", 0).is_err());
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use super::operator::{Office, Tap, VERSION, pipes};
 const MASTERS: [&str; 3] = ["m1", "m2", "m3"];
 
 async fn snapshot(office: &Office, world: &World) -> SnapshotRecord {
-    let step = Step::SnapshotEtcd(SnapshotEtcd::before("v1.36.4", "v1.37.2"));
+    let step = Step::SnapshotEtcd(SnapshotEtcd::before("v1.36.4", "v1.37.2", true));
     assert_eq!(run(office, world, "m1", step).await, Ok(Outcome::Changed));
     office.vault.snapshots.list().remove(0)
 }
@@ -53,7 +53,7 @@ async fn a_snapshot_is_kept_with_what_is_known_of_it_and_leaves_nothing_on_the_m
 async fn a_snapshot_that_cannot_be_taken_or_kept_fails_the_step() {
     let office = Office::new(0);
     let (world, _folder) = installed(&office).await;
-    let step = Step::SnapshotEtcd(SnapshotEtcd { name: "etcd-x".into() });
+    let step = Step::SnapshotEtcd(SnapshotEtcd { name: "etcd-x".into(), begins: false });
     let fault = Fault { command: "etcdutl snapshot status".into(), says: "expected sha256".into() };
     world.with("m1", |machine| machine.fault = Some(fault));
     let error = run(&office, &world, "m1", step.clone()).await.unwrap_err();

@@ -112,7 +112,7 @@ async fn a_snapshot_that_is_not_in_the_plan_is_neither_kept_nor_given() {
     let office = Office::new(0);
     let facts = json!({"member": "m1", "etcd": "", "storageVersion": "", "revision": null, "keys": null});
     let keep = |name: &str| json!({"keep": {"name": name, "size": 20_512, "facts": facts}});
-    let step = |name: &str| Step::SnapshotEtcd(SnapshotEtcd { name: name.into() });
+    let step = |name: &str| Step::SnapshotEtcd(SnapshotEtcd { name: name.into(), begins: false });
     is_refused(&office, step("etcd-a"), keep("etcd-b")).await;
     is_refused(&office, step("etcd-../../a"), keep("etcd-../../a")).await;
     is_refused(&office, Step::AwaitNode(AwaitNode { node: "w1".into() }), keep("etcd-a")).await;

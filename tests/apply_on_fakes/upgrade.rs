@@ -279,8 +279,15 @@ fn the_release_before_the_last_goes_when_the_next_one_comes() {
 #[test]
 fn a_half_done_upgrade_goes_on_or_back_by_name_only() {
     let (old, world, _folder) = installed();
-    let mut new = old.to_version(VERSION, Versions::Forward);
+    let new = old.to_version(VERSION, Versions::Forward);
     let plan = planned(&new, &world);
+    // The way back by data goes to the snapshot of the newest upgrade's beginning, not to an older attempt's.
+    let begins = |plan: &Plan| {
+        plan.tasks
+            .iter()
+            .find_map(|task| if let Step::SnapshotEtcd(step) = &task.step { Some(step.begins) } else { None })
+    };
+    assert_eq!(begins(&plan), Some(true));
     let first = plan.tasks.iter().find(|task| matches!(task.step, Step::RollControlPlane(_))).unwrap();
     let tap = Tap::new();
     let wanted = (first.host.clone(), first.step.title());
@@ -308,10 +315,12 @@ fn a_half_done_upgrade_goes_on_or_back_by_name_only() {
         );
     }
     assert_eq!(refused(&new), "");
-    new = old.to_version(OLD, Versions::Back);
-    let report = live(new.apply(&world, &Tap::new()));
+    assert_eq!(begins(&planned(&new, &world)), Some(false));
+    let back = old.to_version(OLD, Versions::Back);
+    let report = live(back.apply(&world, &Tap::new()));
     assert!(report.failures.is_empty(), "{report:#?}");
     check_version(&world, OLD, "back");
+    assert_eq!(begins(&planned(&new, &world)), Some(true));
 }
 
 /// What a turn wrote before it was cut off is as it should be for the next run, whose plan names it no more; going back

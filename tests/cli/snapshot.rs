@@ -15,7 +15,8 @@ fn kept(desk: &Desk) -> String {
     store.ensure(SystemTime::now()).unwrap();
     let name = format!("etcd-{}-to-v1.99.0", version());
     let size = SNAPSHOT.len() as u64;
-    let mut incoming = store.snapshots().begin(&name, size, &SnapshotFacts::default(), SystemTime::now()).unwrap();
+    let mut incoming =
+        store.snapshots().begin(&name, false, size, &SnapshotFacts::default(), SystemTime::now()).unwrap();
     incoming.write(SNAPSHOT).unwrap();
     format!("clusters/site/snapshots/{}", incoming.finish().unwrap().file)
 }

@@ -98,11 +98,7 @@ fn expose(cluster: &Cluster) -> String {
     let of_system = || image(&["get", "daemonset", "-n", "kube-system", "kube-proxy"]);
     let image = if there.is_empty() { of_system() } else { there };
     cluster.kubectl_from("m1", &["apply", "-f", "-"], &SERVICE.replace("IMAGE", &image));
-    until("the service's pods", Duration::from_secs(120), || {
-        let answer = ["rollout", "status", "deployment/bt-exposed", "--timeout=15s"];
-        let answer = cluster.kubectl_on("m1", "/etc/kubernetes/admin.conf", &answer, "");
-        if answer.good { Ok(()) } else { Err(answer.stderr) }
-    });
+    until_whole(cluster);
     let address = cluster.kubectl(&["get", "service", "bt-exposed", "-o", "jsonpath={.spec.clusterIP}"]);
     // kube-proxy writes a new service's rules a moment after its pods are there.
     let ask =
@@ -112,6 +108,15 @@ fn expose(cluster: &Cluster) -> String {
         if answer.good && answer.text().contains(" 200 ") { Ok(()) } else { Err(answer.text() + &answer.stderr) }
     });
     format!("{address}:80")
+}
+
+/// Waits for all pods of the service: with fewer the forecast sees that its budget allows no eviction.
+pub fn until_whole(cluster: &Cluster) {
+    until("the service's pods", Duration::from_secs(120), || {
+        let answer = ["rollout", "status", "deployment/bt-exposed", "--timeout=15s"];
+        let answer = cluster.kubectl_on("m1", "/etc/kubernetes/admin.conf", &answer, "");
+        if answer.good { Ok(()) } else { Err(answer.stderr) }
+    });
 }
 
 impl Load {

@@ -24,6 +24,9 @@ pub fn from_the_snapshot(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let killed = running.kill_after(Duration::ZERO);
     assert!(killed.was_killed(), "it ended before:\n{}", killed.text());
     assert!(killed.stderr.contains("everything written to the API since then is lost"), "{}", killed.text());
+    // Of the upgrade that came last, and not of one that was taken back long ago.
+    let newest = newest_snapshot(labs, cluster);
+    assert!(killed.stderr.contains(&newest), "{newest} is not meant: {}", killed.text());
 
     // Between two histories nothing goes on but the restore.
     let refused = upgrade(labs, cluster, &["rollback"]).expect(3);
@@ -49,4 +52,13 @@ pub fn from_the_snapshot(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let again = upgrade(labs, cluster, &["rollback", "--from-snapshot"]).expect(3);
     notes.add(format!("asked again: {}", end_of(&again)));
     assert!(again.stderr.contains("already: etcd keeps its data"), "{}", again.text());
+}
+
+/// Its name tells what it was taken for, and when.
+fn newest_snapshot(labs: &Labs, cluster: &Cluster) -> String {
+    let folder = labs.folder().join("clusters").join(&cluster.name).join("snapshots");
+    let entries = fs_err::read_dir(folder).expect("there are snapshots");
+    let names = entries.map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned());
+    let before = format!("etcd-{OLD}-to-{NEW}-");
+    names.filter(|name| name.starts_with(&before) && name.ends_with(".db")).max().expect("one from before the upgrade")
 }
