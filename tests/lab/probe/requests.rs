@@ -97,7 +97,7 @@ fn call(way: &str, number: u64) -> (&'static str, Call) {
     match place {
         0 if ten % 5 == 0 => ("create", create(&config_map("", number))),
         3 | 8 => ("list", Call::get(format!("{objects}?limit={LISTED}"))),
-        5 => ("patch", write(Method::PATCH, MERGE, json!({"data": {"number": number.to_string()}}))),
+        5 => ("patch", write(Method::PATCH, MERGE, json!({"data": content(number)}))),
         9 => ("update", write(Method::PUT, "application/json", config_map(&name, number))),
         _ => ("get", Call::get(path)),
     }
@@ -122,7 +122,13 @@ fn namespace() -> Value {
 /// Without a name the server makes one up.
 fn config_map(name: &str, number: u64) -> Value {
     let named = if name.is_empty() { json!({"generateName": "made-"}) } else { json!({"name": name}) };
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": {"number": number.to_string()}})
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": content(number)})
+}
+
+/// Another one each time: a write that changes nothing gets no new version, and what an earlier run wrote may be there again,
+/// from a snapshot.
+fn content(number: u64) -> Value {
+    json!({"number": number.to_string(), "at": now().to_string()})
 }
 
 fn version(bytes: &[u8]) -> Option<u64> {
