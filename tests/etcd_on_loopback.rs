@@ -17,7 +17,7 @@ use barque::step::{
     Answer, AwaitEtcdCaughtUp, Input, Machine, MoveEtcdLeader, Operator, RestoreEtcd, Runner, Signed, SnapshotEtcd,
     Step,
 };
-use barque::store::{SnapshotFacts, SnapshotRecord, Store};
+use barque::store::{NewSnapshot, SnapshotFacts, SnapshotRecord, Store};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 
@@ -198,7 +198,8 @@ impl Operator for Desk {
         facts: &SnapshotFacts,
         source: &mut (dyn AsyncRead + Send + Unpin),
     ) -> anyhow::Result<()> {
-        let mut incoming = self.store.snapshots().begin(name, true, size, facts, SystemTime::now())?;
+        let new = NewSnapshot { name, begins: true, size, facts, taken: SystemTime::now() };
+        let mut incoming = self.store.snapshots().begin(&new)?;
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).await?;
         incoming.write(&bytes)?;

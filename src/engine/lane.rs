@@ -17,7 +17,7 @@ use crate::pki::CertificateSpec;
 use crate::plan::Task;
 use crate::secret::Secret;
 use crate::step::{Content, Step};
-use crate::store::{Incoming, SnapshotFacts};
+use crate::store::{Incoming, NewSnapshot, SnapshotFacts};
 
 /// Where all lanes of a run stand.
 #[derive(Debug, Clone, Default)]
@@ -220,7 +220,7 @@ impl Supplier for Asked<'_> {
     async fn keep(&self, name: &str, size: u64, facts: &SnapshotFacts) -> anyhow::Result<Incoming> {
         let Step::SnapshotEtcd(step) = &self.task.step else { bail!("this step takes no snapshot") };
         ensure!(step.name == name, "snapshot {name:?} is not in the plan");
-        self.vault.snapshots.begin(name, step.begins, size, facts, SystemTime::now())
+        self.vault.snapshots.begin(&NewSnapshot { name, begins: step.begins, size, facts, taken: SystemTime::now() })
     }
 
     fn progress(&self, detail: &str, done: u64, total: u64) {

@@ -8,6 +8,7 @@ use super::rolling::Roll;
 use super::{Plan, Rollout, Scope, Stage, TaskId, Versions};
 use crate::component::Input;
 use crate::event::Phase;
+use crate::facts::HostFacts;
 use crate::inventory::Role;
 use crate::known::{names, paths};
 use crate::step::{
@@ -102,9 +103,9 @@ impl Turns<'_, '_> {
             return;
         }
         if let Some(from) = &first.leaves {
-            let all = self.input.inventory.masters().filter(|master| !self.scope.skip.contains(&master.name)).count();
-            let begins = masters.len() == all && masters.iter().all(|roll| roll.leaves.is_some());
-            let step = SnapshotEtcd::before(from, &self.plan.release, begins);
+            let all = self.input.inventory.masters().filter_map(|master| self.input.observed.host(&master.name));
+            let is_new = |facts: &HostFacts| facts.control_plane.as_ref() == Some(&self.plan.release);
+            let step = SnapshotEtcd::before(from, &self.plan.release, !all.into_iter().any(is_new));
             self.push(&first.host, Phase::ControlPlane, Step::SnapshotEtcd(step));
         }
     }

@@ -21,7 +21,7 @@ mod tests;
 
 pub use ensure::Created;
 pub use journal::Journal;
-pub use snapshots::{Companion, Incoming, SnapshotFacts, SnapshotRecord, Snapshots, beginning};
+pub use snapshots::{Companion, Incoming, NewSnapshot, SnapshotFacts, SnapshotRecord, Snapshots, beginning};
 
 /// The key with which Secrets are encrypted in etcd: 32 random bytes, base64.
 pub const ENCRYPTION_KEY: &str = "pki/encryption-key";

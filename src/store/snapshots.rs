@@ -69,6 +69,21 @@ pub struct Companion {
     pub sha256: String,
 }
 
+/// A snapshot whose bytes are to come.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSnapshot<'a> {
+    /// What it is taken for: `etcd-` and what may be in any file's name.
+    pub name: &'a str,
+    /// No master has begun the change.
+    pub begins: bool,
+    /// Bytes.
+    pub size: u64,
+    /// What the master said.
+    pub facts: &'a SnapshotFacts,
+    /// The time of now.
+    pub taken: SystemTime,
+}
+
 /// The snapshots of one cluster.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -130,32 +145,26 @@ impl Snapshots {
         record.belongs_with.iter().filter(|one| !same(one)).map(|one| one.file.clone()).collect()
     }
 
-    /// Begins to write a snapshot of so many bytes. What an interrupted run left under the temporary name is replaced.
+    /// Begins to write a snapshot. What an interrupted run left under the temporary name is replaced.
     ///
     /// # Errors
     /// If the store only reads, the name is none, or the disk refuses.
-    pub fn begin(
-        &self,
-        name: &str,
-        begins: bool,
-        size: u64,
-        facts: &SnapshotFacts,
-        now: SystemTime,
-    ) -> anyhow::Result<Incoming> {
+    pub fn begin(&self, new: &NewSnapshot<'_>) -> anyhow::Result<Incoming> {
+        let name = new.name;
         ensure!(self.writable, "{} is open for reading only: no snapshot is written", self.cluster.display());
         ensure!(is_name(name), "{name:?} is no name of a snapshot");
         file::create_folder(&self.folder())?;
-        let taken = OffsetDateTime::from(now);
+        let taken = OffsetDateTime::from(new.taken);
         let stamp = taken.replace_nanosecond(0)?.format(&Rfc3339)?.replace(['-', ':'], "");
         let record = SnapshotRecord {
             cluster: self.cluster.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             name: name.to_string(),
             file: format!("{name}-{stamp}.db"),
             taken,
-            size,
+            size: new.size,
             sha256: String::new(),
-            begins,
-            facts: facts.clone(),
+            begins: new.begins,
+            facts: new.facts.clone(),
             belongs_with: Vec::new(),
         };
         // One temporary name for all: a run that is killed leaves one at most.

@@ -8,6 +8,7 @@ mod etcd;
 mod fakes;
 mod faults;
 mod forecast;
+mod half_done;
 mod killed;
 mod locks;
 #[allow(dead_code, reason = "tests/simulation uses the rest")]

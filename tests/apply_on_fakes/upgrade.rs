@@ -9,15 +9,15 @@ use super::fakes::world::World;
 use super::operator::{Office, Tap, VERSION};
 
 /// What it comes from.
-const OLD: &str = "v1.36.4";
+pub(super) const OLD: &str = "v1.36.4";
 
-fn live<T>(life: impl Future<Output = T>) -> T {
+pub(super) fn live<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(life)
 }
 
 /// A cluster of the old version.
-fn installed() -> (Office, World, tempfile::TempDir) {
+pub(super) fn installed() -> (Office, World, tempfile::TempDir) {
     let office = Office::of_version(OLD, 0);
     let (world, folder) = office.world();
     let report = live(office.apply(&world, &Tap::new()));
@@ -25,7 +25,7 @@ fn installed() -> (Office, World, tempfile::TempDir) {
     (office, world, folder)
 }
 
-fn planned(office: &Office, world: &World) -> Plan {
+pub(super) fn planned(office: &Office, world: &World) -> Plan {
     live(office.planned(world))
 }
 
@@ -36,7 +36,7 @@ fn is_of(manifest: &str, version: &str) -> bool {
 }
 
 /// Every host uses this version, and its manifests name its image.
-fn check_version(world: &World, version: &str, when: &str) {
+pub(super) fn check_version(world: &World, version: &str, when: &str) {
     for host in ["m1", "m2", "m3", "w1", "w2"] {
         world.with(host, |machine| {
             assert_eq!(machine.version(), version, "{when}: {host}");
@@ -273,48 +273,6 @@ fn the_release_before_the_last_goes_when_the_next_one_comes() {
             assert_eq!(blobs, known.len(), "{host}: layers of other releases are gone");
         });
     }
-}
-
-/// Between the control planes' turns and the nodes' every host uses the old release, and only `rollback` may go down.
-#[test]
-fn a_half_done_upgrade_goes_on_or_back_by_name_only() {
-    let (old, world, _folder) = installed();
-    let new = old.to_version(VERSION, Versions::Forward);
-    let plan = planned(&new, &world);
-    // The way back by data goes to the snapshot of the newest upgrade's beginning, not to an older attempt's.
-    let begins =
-        |plan: &Plan| plan.tasks.iter().any(|task| matches!(&task.step, Step::SnapshotEtcd(one) if one.begins));
-    assert!(begins(&plan));
-    let first = plan.tasks.iter().find(|task| matches!(task.step, Step::RollControlPlane(_))).unwrap();
-    let tap = Tap::new();
-    let wanted = (first.host.clone(), first.step.title());
-    let one_is_new =
-        |event: &Event| matches!(event, Event::Finished { host, title, .. } if (host, title) == (&wanted.0, &wanted.1));
-    live(async {
-        let mut fleet = new.fleet(super::operator::pipes(&world), &tap);
-        let report = new.run_until(&mut fleet, &plan, tap.seen(one_is_new)).await;
-        assert!(report.interrupted && report.failures.is_empty(), "{report:#?}");
-    });
-    assert!(["m1", "m2", "m3", "w1"].iter().all(|host| world.with(host, |machine| machine.version()) == OLD));
-    let refused = |office: &Office| {
-        let problems = live(async {
-            let mut fleet = office.fleet(super::operator::pipes(&world), &Tap::new());
-            let observed = office.observe(&mut fleet).await;
-            office.plan(&observed)
-        });
-        problems.err().into_iter().flatten().map(|problem| format!("{problem}\n")).collect::<String>()
-    };
-    for versions in [Versions::Keep, Versions::Forward] {
-        let text = refused(&old.to_version(OLD, versions));
-        assert!(text.contains("runs v1.37.2, of an upgrade that was not finished"), "{versions:?}: {text}");
-    }
-    assert_eq!(refused(&new), "");
-    assert!(!begins(&planned(&new, &world)));
-    let back = old.to_version(OLD, Versions::Back);
-    let report = live(back.apply(&world, &Tap::new()));
-    assert!(report.failures.is_empty(), "{report:#?}");
-    check_version(&world, OLD, "back");
-    assert!(begins(&planned(&new, &world)));
 }
 
 /// What a turn wrote before it was cut off is as it should be for the next run, whose plan names it no more; going back

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use barque::store::{SnapshotFacts, Store};
+use barque::store::{NewSnapshot, SnapshotFacts, Store};
 
 use super::{Desk, version};
 
@@ -15,8 +15,9 @@ fn kept(desk: &Desk) -> String {
     store.ensure(SystemTime::now()).unwrap();
     let name = format!("etcd-{}-to-v1.99.0", version());
     let size = SNAPSHOT.len() as u64;
-    let mut incoming =
-        store.snapshots().begin(&name, false, size, &SnapshotFacts::default(), SystemTime::now()).unwrap();
+    let facts = SnapshotFacts::default();
+    let new = NewSnapshot { name: &name, begins: false, size, facts: &facts, taken: SystemTime::now() };
+    let mut incoming = store.snapshots().begin(&new).unwrap();
     incoming.write(SNAPSHOT).unwrap();
     format!("clusters/site/snapshots/{}", incoming.finish().unwrap().file)
 }

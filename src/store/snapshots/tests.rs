@@ -17,7 +17,8 @@ fn take(store: &Store, name: &str, seconds: u64, bytes: &[u8]) -> anyhow::Result
 
 fn take_one(store: &Store, name: &str, begins: bool, seconds: u64, bytes: &[u8]) -> anyhow::Result<SnapshotRecord> {
     let facts = SnapshotFacts { member: "m1".into(), revision: Some(7), keys: Some(3), ..SnapshotFacts::default() };
-    let mut incoming = store.snapshots().begin(name, begins, SNAPSHOT.len() as u64, &facts, at(seconds))?;
+    let new = NewSnapshot { name, begins, size: SNAPSHOT.len() as u64, facts: &facts, taken: at(seconds) };
+    let mut incoming = store.snapshots().begin(&new)?;
     for piece in bytes.chunks(5_000) {
         incoming.write(piece)?;
     }
@@ -110,11 +111,13 @@ fn the_beginning_of_an_upgrade_outlives_those_of_its_repetitions() {
 #[test]
 fn names_do_not_leave_the_folder_and_who_only_looks_writes_nothing() {
     let (_root, store) = complete();
+    let facts = SnapshotFacts::default();
+    let new = |name| NewSnapshot { name, begins: false, size: 1, facts: &facts, taken: at(0) };
     for name in ["etcd-../x", "ca", "etcd-a/b", ""] {
-        assert!(store.snapshots().begin(name, false, 1, &SnapshotFacts::default(), at(0)).is_err(), "{name}");
+        assert!(store.snapshots().begin(&new(name)).is_err(), "{name}");
     }
     let view = Store::view(store.folder());
-    assert!(view.snapshots().begin("etcd-a", false, 1, &SnapshotFacts::default(), at(0)).is_err());
+    assert!(view.snapshots().begin(&new("etcd-a")).is_err());
 }
 
 #[test]
