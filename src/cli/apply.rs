@@ -220,9 +220,17 @@ impl Apply {
         check(report, context, self.verb())?;
         // It is there now; what is left is to be nothing.
         context.scope.snapshot = None;
-        let after = context.observe().await?;
+        let mut after = context.observe().await?;
         if plan.paused_after.is_some() {
             return Ok(after);
+        }
+        // What was there may be away for a moment once more: a restored etcd tells of pods what was true at its snapshot
+        // until each kubelet has spoken.
+        let left = context.plan(&after)?;
+        if left.only_asks() {
+            let report = engine::run(&mut context.fleet, &left, context.vault.clone(), interrupted()).await;
+            check(&report, context, self.verb())?;
+            after = context.observe().await?;
         }
         in_sync(context, &after)?;
         if proof == Proof::Pod {

@@ -84,6 +84,11 @@ impl Plan {
         self.tasks.is_empty()
     }
 
+    /// There is something to wait for, and nothing to change.
+    pub fn only_asks(&self) -> bool {
+        !self.is_empty() && self.tasks.iter().all(|task| task.step.only_asks())
+    }
+
     /// Hosts with tasks, each once, sorted.
     pub fn hosts(&self) -> Vec<&str> {
         let mut hosts: Vec<&str> = self.tasks.iter().map(|task| task.host.as_str()).collect();

@@ -118,9 +118,8 @@ macro_rules! each_step {
                 match self { $(Step::$name(step) => step.logs(),)* }
             }
 
-            /// It may be given up at any moment: it changes nothing itself, or, as a drain and a node's labels, nothing
-            /// that the next one does not take up.
-            pub fn is_wait(&self) -> bool {
+            /// It asks until something is so, and changes nothing.
+            pub fn only_asks(&self) -> bool {
                 matches!(
                     self,
                     Step::AwaitEtcd(_)
@@ -130,10 +129,13 @@ macro_rules! each_step {
                         | Step::AwaitNode(_)
                         | Step::AwaitWorkloads(_)
                         | Step::AwaitServiceName(_)
-                        | Step::DrainNode(_)
-                        | Step::SoakNode(_)
-                        | Step::UpdateNode(_)
                 )
+            }
+
+            /// It may be given up at any moment: it changes nothing itself, or, as a drain and a node's labels, nothing
+            /// that the next one does not take up.
+            pub fn is_wait(&self) -> bool {
+                self.only_asks() || matches!(self, Step::DrainNode(_) | Step::SoakNode(_) | Step::UpdateNode(_))
             }
 
             /// It is part of the turn that the step before it on the same host began: between the two the host is
