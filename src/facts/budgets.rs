@@ -108,7 +108,7 @@ pub fn covering<'a>(budgets: &'a [Budget], pod: &PodFacts) -> Vec<&'a Budget> {
 pub fn obstacle(budgets: &[Budget], pod: &PodFacts, words: &str) -> (String, String) {
     match covering(budgets, pod).as_slice() {
         [budget] if budget.allowed <= 0 => (budget.why(), budget.fix()),
-        [] | [_] => (words.to_string(), "see what the API server says, and its log".to_string()),
+        [] | [_] => (words.to_string(), fix_of_words(pod, words)),
         many => {
             let titles: Vec<String> = many.iter().map(|budget| budget.title()).collect();
             let titles = titles.join(" and ");
@@ -118,6 +118,18 @@ pub fn obstacle(budgets: &[Budget], pod: &PodFacts, words: &str) -> (String, Str
             )
         }
     }
+}
+
+/// Where nothing is known of budgets, as a worker's own credentials read none, or they changed since: the API server names the
+/// one that stands in the way.
+fn fix_of_words(pod: &PodFacts, words: &str) -> String {
+    if words.contains("disruption budget") {
+        let namespace = &pod.namespace;
+        return format!(
+            "let that budget allow one pod less, add a replica, or make its pods ready: kubectl -n {namespace} get pdb,pods"
+        );
+    }
+    "see what the API server says, and its log".to_string()
 }
 
 #[cfg(test)]
@@ -171,6 +183,10 @@ mod tests {
         );
         assert_eq!(obstacle(&[open], &pod("web"), "429").0, "429");
         assert_eq!(obstacle(std::slice::from_ref(&blocked), &pod("db"), "403").0, "403");
+        let words = "it would violate the pod's disruption budget. The disruption budget frontend needs 3 healthy pods";
+        let (why, fix) = obstacle(&[], &pod("web"), words);
+        assert!(why == words && fix.contains("kubectl -n web get pdb,pods"), "{fix}");
+        assert_eq!(obstacle(&[], &pod("web"), "429").1, "see what the API server says, and its log");
         let two = obstacle(&[blocked.clone(), blocked], &pod("web"), "500").0;
         assert!(two.starts_with("PDBs web/frontend and web/frontend both cover it"), "{two}");
     }
