@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::balancer::Balancer;
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::inside;
+use crate::node::{inside, until};
 use crate::operator::{self, Ended};
+use crate::probe::status;
 use crate::report::Measured;
 use crate::suite::{Notes, Suite};
 use crate::upgrade::load::Load;
@@ -21,12 +22,17 @@ pub fn measure(suite: &mut Suite, labs: &Labs) -> Option<Measured> {
         return None;
     };
     let measured = suite.scenario("kubeadm, the upgrade", |notes| {
+        let before = |name: &String| if serves(labs, &cluster, name) { Ok(()) } else { Err(name.clone()) };
+        until("each API server from outside", Duration::from_secs(60), || cluster.masters.iter().try_for_each(before));
         let load = Load::start(labs, &cluster);
         let begun = Instant::now();
         let masters = step(labs, "control-planes", notes);
         step(labs, "nodes", notes);
         let whole = begun.elapsed().as_secs_f64();
         let outcome = load.end(notes);
+        // One that was away for the whole time makes failures the lab's and not kubeadm's.
+        let silent: Vec<&String> = cluster.masters.iter().filter(|name| !serves(labs, &cluster, name)).collect();
+        notes.add(format!("at the end not ready for whoever asks from outside: {silent:?}"));
         Measured::new("kubeadm", masters.took.as_secs_f64(), whole, &outcome.traffic)
     });
     suite.diagnose(&cluster);
@@ -51,6 +57,13 @@ fn install(labs: &Labs, notes: &mut Notes) -> (Cluster, Balancer) {
         fs_err::copy(from, home.join(to)).expect("m1 has it");
     }
     (cluster, balancer)
+}
+
+/// Its API server is ready for whoever asks from outside.
+fn serves(labs: &Labs, cluster: &Cluster, master: &str) -> bool {
+    let authority = labs.folder().join("clusters").join(NAME).join("pki/ca.crt");
+    let server = format!("{}:6443", cluster.address(master));
+    status(&server, authority.to_str().expect("a plain path"), "/readyz").contains(" 200 ")
 }
 
 /// What the script's parts share.
