@@ -226,13 +226,14 @@ impl Apply {
         }
         // What was there may be away for a moment once more: a restored etcd tells of pods what was true at its snapshot
         // until each kubelet has spoken.
-        let left = context.plan(&after)?;
+        let mut left = context.plan(&after)?;
         if left.only_asks() {
             let report = engine::run(&mut context.fleet, &left, context.vault.clone(), interrupted()).await;
             check(&report, context, self.verb())?;
             after = context.observe().await?;
+            left = context.plan(&after)?;
         }
-        in_sync(context, &after)?;
+        in_sync(&left)?;
         if proof == Proof::Pod {
             let pod = probe(context);
             let report = engine::run(&mut context.fleet, &pod, context.vault.clone(), interrupted()).await;
@@ -340,13 +341,12 @@ fn probe(context: &Context) -> Plan {
 }
 
 /// The proof of success: seen again, there is nothing to do.
-fn in_sync(context: &Context, observed: &Observed) -> anyhow::Result<()> {
-    let plan = context.plan(observed)?;
+fn in_sync(plan: &Plan) -> anyhow::Result<()> {
     if plan.is_empty() {
         return Ok(());
     }
     Err(of_kind(
         Kind::Failed,
-        format!("every step ended well, and still the cluster is not as planned:\n{}", explain(&plan, true)),
+        format!("every step ended well, and still the cluster is not as planned:\n{}", explain(plan, true)),
     ))
 }

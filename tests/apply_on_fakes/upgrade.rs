@@ -29,6 +29,16 @@ pub(super) fn planned(office: &Office, world: &World) -> Plan {
     live(office.planned(world))
 }
 
+/// Why nothing is planned, a problem a line; empty if something is, or nothing has to be.
+pub(super) fn refusal(office: &Office, world: &World) -> String {
+    let problems = live(async {
+        let mut fleet = office.fleet(super::operator::pipes(world), &Tap::new());
+        let observed = office.observe(&mut fleet).await;
+        office.plan(&observed)
+    });
+    problems.err().into_iter().flatten().map(|problem| format!("{problem}\n")).collect()
+}
+
 /// A manifest names this version's image: by the version, or by a part that is that version's alone.
 fn is_of(manifest: &str, version: &str) -> bool {
     let image = manifest.lines().find_map(|line| line.trim().strip_prefix("image: docker.io/library/barque:"));
@@ -219,12 +229,7 @@ fn versions_that_are_no_upgrade_are_refused() {
     let (old, world, _folder) = installed();
     let refused = |version: &str, versions: Versions, wanted: &str| {
         let office = old.to_version(version, versions);
-        let problems = live(async {
-            let mut fleet = office.fleet(super::operator::pipes(&world), &Tap::new());
-            let observed = office.observe(&mut fleet).await;
-            office.plan(&observed)
-        });
-        let text: String = problems.err().into_iter().flatten().map(|problem| format!("{problem}\n")).collect();
+        let text = refusal(&office, &world);
         assert!(text.contains(wanted), "{version}: {text}");
     };
     refused("v1.38.0", Versions::Forward, "more than one minor version away");

@@ -57,6 +57,11 @@ pub fn status(address: &str, authority: &str, path: &str) -> String {
     answer.unwrap_or_else(|error| error.to_string())
 }
 
+/// The API server there is ready for whoever asks from here.
+pub fn is_ready(address: &str, authority: &str) -> bool {
+    status(address, authority, "/readyz").contains(" 200 ")
+}
+
 fn trust(authority: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     let pem = fs_err::read(authority).expect("the CA can be read");

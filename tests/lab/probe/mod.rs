@@ -23,7 +23,7 @@ mod seen;
 mod service;
 mod watch;
 
-pub use doors::{Attempt, Probe, status};
+pub use doors::{Attempt, Probe, is_ready, status};
 pub use seen::Seen;
 
 /// Now, in milliseconds since 1970.

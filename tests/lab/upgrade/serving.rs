@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::probe::{now, status};
+use crate::probe::{is_ready, now};
 
 const PERIOD: Duration = Duration::from_millis(200);
 
@@ -44,7 +44,7 @@ fn gaps(server: &str, authority: &str, end: &AtomicBool) -> Vec<Gap> {
     while !end.load(Ordering::Relaxed) {
         let before = now();
         // A late answer is slow, not away: the machine is shared.
-        let serves = status(server, authority, "/readyz").contains(" 200 ");
+        let serves = is_ready(server, authority);
         match (serves, since) {
             // What is certain: from the end of a bad answer to the beginning of a good one, whatever an answer takes.
             (false, None) => since = Some(now()),
