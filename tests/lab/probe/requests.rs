@@ -27,6 +27,9 @@ const MERGE: &str = "application/merge-patch+json";
 /// when `PATIENCE` with the one before has ended. Two at a time would conflict in etcd, and the server would do both again:
 /// once it is slow, they keep each other from ending.
 const OBJECTS: u64 = 60;
+/// The label of what is made as it goes on, and how long the server may take to remove it.
+const MADE: &str = "made";
+const TIDYING: Duration = Duration::from_secs(60);
 /// So many of them are made at a time.
 const MAKERS: usize = 8;
 /// Objects are made as it goes on; a list stays as long as it is at the beginning.
@@ -54,6 +57,18 @@ pub async fn run(address: &str, kubeconfig: &str, out: &str) {
     }
     while requests.join_next().await.is_some() {}
     watch.end(newest.load(Ordering::Relaxed), LATE).await;
+    remove_made(&client).await;
+}
+
+/// Those without a name of their own, a thousand and more of them after an hour: the next one to ask shall find the cluster as
+/// this one did.
+async fn remove_made(client: &Client) {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps?labelSelector={MADE}");
+    let all = Call { method: Method::DELETE, path, kind: "application/json", body: Vec::new() };
+    // Where the cluster is down, the scenario says it better.
+    if let Ok(Err(reason)) = tokio::time::timeout(TIDYING, client.on_new(&all)).await {
+        eprintln!("what the probe made is still there: {reason}");
+    }
 }
 
 /// It may be there from a run before.
@@ -121,7 +136,8 @@ fn namespace() -> Value {
 
 /// Without a name the server makes one up.
 fn config_map(name: &str, number: u64) -> Value {
-    let named = if name.is_empty() { json!({"generateName": "made-"}) } else { json!({"name": name}) };
+    let named =
+        if name.is_empty() { json!({"generateName": "made-", "labels": {MADE: ""}}) } else { json!({"name": name}) };
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": content(number)})
 }
 

@@ -27,8 +27,14 @@ const PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "k
 /// One scenario: its name, the version that it begins with, and the one that it leaves behind.
 type Fault = (&'static str, &'static str, &'static str, fn(&Labs, &Cluster, &mut Notes));
 
-/// Until the upgrade under load, which begins with the old version.
-const BEFORE: [Fault; 17] = [
+/// These stand where the upgrade under load ended: the new version is the one that everybody has, whose parts the old one shares.
+const AFTER_THE_UPGRADE: [Fault; 2] = [
+    ("a bad setting in the inventory", NEW, NEW, settings::bad_setting),
+    ("a budget that never yields", NEW, OLD, settings::stubborn_budget),
+];
+
+/// In these as much as can is new in the new version.
+const OTHERS: [Fault; 17] = [
     ("a truncated payload", OLD, OLD, ways::truncated_payload),
     ("read-only file systems", OLD, OLD, broken::read_only_root),
     ("/var full on a worker", OLD, OLD, broken::no_space),
@@ -48,39 +54,19 @@ const BEFORE: [Fault; 17] = [
     ("a master 300 ms away", OLD, OLD, ways::far_master),
 ];
 
-/// After the upgrade under load.
-const AFTER: [Fault; 2] = [
-    ("a bad setting in the inventory", NEW, NEW, settings::bad_setting),
-    ("a budget that never yields", NEW, OLD, settings::stubborn_budget),
-];
-
-/// These begin with the old version and leave it behind.
-pub fn before_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
-    run(suite, labs, cluster, &BEFORE, OLD);
-}
-
-/// These begin with the new version.
-pub fn after_the_upgrade(suite: &mut Suite, labs: &Labs, cluster: &Cluster) {
-    run(suite, labs, cluster, &AFTER, NEW);
-}
-
-/// Those that are wanted; the cluster has this version.
-fn run(suite: &mut Suite, labs: &Labs, cluster: &Cluster, faults: &[Fault], begin: &'static str) {
+/// Those that are wanted, where the cluster has this version; none if that is not certain.
+pub fn run(suite: &mut Suite, labs: &Labs, cluster: &Cluster, mut at: Option<&'static str>) {
     let wanted = wanted();
-    let chosen = std::env::var_os("BARQUE_FAULT").is_some();
-    // Where faults were chosen, whatever the lab has been left with.
-    let mut at = Some(begin).filter(|_| !chosen);
-    for (name, from, to, fault) in faults.iter().filter(|fault| wanted.iter().any(|part| fault.0.contains(part))) {
+    let plain = AFTER_THE_UPGRADE.iter().map(|fault| (fault, false));
+    let all = plain.chain(OTHERS.iter().map(|fault| (fault, true)));
+    for ((name, from, to, fault), whole) in all.filter(|(fault, _)| wanted.iter().any(|part| fault.0.contains(part))) {
         if at != Some(*from) {
             // The next one shall not fail for what another one left.
-            bring_to(labs, cluster, from, begin);
+            bring_to(labs, cluster, from, whole);
         }
         let passed = suite.scenario(name, |notes| fault(labs, cluster, notes)).is_some();
         at = passed.then_some(*to);
         suite.diagnose(cluster);
-    }
-    if at.is_none() && !chosen {
-        bring_to(labs, cluster, begin, begin);
     }
 }
 
@@ -89,14 +75,14 @@ fn wanted() -> Vec<String> {
     std::env::var("BARQUE_FAULT").unwrap_or_default().split(',').map(str::to_string).collect()
 }
 
-/// After the upgrade under load the new version is the one that everybody has, whose parts the old one shares.
-fn bring_to(labs: &Labs, cluster: &Cluster, version: &str, begin: &str) {
-    let ended = match begin == NEW && version == NEW {
-        true => {
+/// `whole`: the new version is to be the one in which everything is new.
+fn bring_to(labs: &Labs, cluster: &Cluster, version: &str, whole: bool) {
+    let ended = match version == OLD || whole {
+        true => set_out(labs, cluster, version).wait(),
+        false => {
             ask_for(labs, cluster, version);
             upgrade(labs, cluster, &[])
         }
-        false => set_out(labs, cluster, version).wait(),
     };
     println!("    brought to {version} in {:.1} s:\n{}", ended.took.as_secs_f64(), ended.text());
 }

@@ -134,6 +134,11 @@ impl Load {
             serving: Serving::watch(&masters, authority.to_str().expect("a plain path")),
         };
         load.until_asked(BEFORE);
+        // What happens next shall not be taken for why one is away.
+        until("all masters serve under load", Duration::from_secs(60), || {
+            let away = load.serving.away();
+            if away.is_empty() { Ok(()) } else { Err(format!("{away:?} do not")) }
+        });
         let (asked, served) = (load.traffic.seen().all(), load.service.seen().all());
         assert!(asked.failures() == 0, "while all is well: {}", asked.text(load.begun));
         assert!(served.count > 2 && served.failures() == 0, "while all is well: {}", served.text(load.begun));

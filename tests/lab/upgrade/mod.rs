@@ -27,7 +27,7 @@ mod storage;
 mod ways;
 pub mod whole;
 
-pub use faults::{after_the_upgrade, before_the_upgrade};
+pub use faults::run as all_faults;
 pub use half_done::is_taken_back;
 pub use payload::disturbs_nobody;
 pub use storage::is_migrated;

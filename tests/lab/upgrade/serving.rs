@@ -1,8 +1,8 @@
 //! How many masters serve, seen from outside of the cluster: whether each answers /readyz on its own address.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,9 +13,13 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// When a master did not serve, in milliseconds since 1970.
 type Gap = (u64, u64);
 
+/// Masters that did not serve when last looked at; before the first look, all of them.
+type Away = Arc<Mutex<BTreeSet<String>>>;
+
 /// Looks on until it is told to end.
 pub struct Serving {
     end: Arc<AtomicBool>,
+    away: Away,
     masters: Vec<(String, JoinHandle<Vec<Gap>>)>,
 }
 
@@ -26,11 +30,26 @@ impl Serving {
     /// Names with addresses, and the CA's file.
     pub fn watch(masters: &[(String, String)], authority: &str) -> Serving {
         let end = Arc::new(AtomicBool::new(false));
+        let away: Away = Arc::new(Mutex::new(masters.iter().map(|(name, _)| name.clone()).collect()));
         let one = |(name, address): &(String, String)| {
             let (server, authority, end) = (format!("{address}:6443"), authority.to_string(), end.clone());
-            (name.clone(), std::thread::spawn(move || gaps(&server, &authority, &end)))
+            let (noted, away) = (name.clone(), away.clone());
+            let note = move |serves| {
+                let mut away = away.lock().expect("no look panics");
+                if serves {
+                    away.remove(&noted);
+                } else {
+                    away.insert(noted.clone());
+                }
+            };
+            (name.clone(), std::thread::spawn(move || gaps(&server, &authority, &end, note)))
         };
-        Serving { masters: masters.iter().map(one).collect(), end }
+        Serving { masters: masters.iter().map(one).collect(), end, away }
+    }
+
+    /// Who does not serve now.
+    pub fn away(&self) -> BTreeSet<String> {
+        self.away.lock().expect("no look panics").clone()
     }
 
     pub fn end(self) -> Gaps {
@@ -39,12 +58,14 @@ impl Serving {
     }
 }
 
-fn gaps(server: &str, authority: &str, end: &AtomicBool) -> Vec<Gap> {
+/// Tells of each look as well.
+fn gaps(server: &str, authority: &str, end: &AtomicBool, note: impl Fn(bool)) -> Vec<Gap> {
     let (mut found, mut since) = (Vec::new(), None);
     while !end.load(Ordering::Relaxed) {
         let before = now();
         // A late answer is slow, not away: the machine is shared.
         let serves = is_ready(server, authority);
+        note(serves);
         match (serves, since) {
             // What is certain: from the end of a bad answer to the beginning of a good one, whatever an answer takes.
             (false, None) => since = Some(now()),
