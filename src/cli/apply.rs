@@ -154,15 +154,17 @@ impl Apply {
         let mut plan = self.decide(&mut context, &observed, saved.as_ref())?;
         engine::admin_kubeconfig(&context.store, &context.vault, &context.inventory)?;
         if plan.is_empty() {
-            self.say(&explain(&plan, false));
-            return if proof == Proof::Pod { self.finish(&context, &observed, &plan) } else { left(&plan) };
+            return self.nothing_to_do(&context, &observed, &plan, proof);
         }
         let holder = record::holder(self.verb())?;
         let masters = context.masters();
         context.fleet.lock(&masters, &holder).await?;
-        // Another run may have ended between our look and our lock.
+        // Another run may have ended between our look and our lock, or what was away for a moment is back.
         observed = context.observe().await?;
         plan = self.decide(&mut context, &observed, saved.as_ref())?;
+        if plan.is_empty() {
+            return self.nothing_to_do(&context, &observed, &plan, proof);
+        }
         foresee(&mut context, &observed, &mut plan).await?;
         let shown = Shown::fetch(&mut context, &plan, &observed).await;
         if !self.yes && self.file.is_none() {
@@ -196,6 +198,11 @@ impl Apply {
         journal.finish()?;
         record.keep(&mut context).await?;
         self.finish(&context, &proved?, &plan)
+    }
+
+    fn nothing_to_do(&self, context: &Context, observed: &Observed, plan: &Plan, proof: Proof) -> anyhow::Result<u8> {
+        self.say(&explain(plan, false));
+        if proof == Proof::Pod { self.finish(context, observed, plan) } else { left(plan) }
     }
 
     /// What is to be run: what a saved plan says, if everything is as it was, or what must be done now.

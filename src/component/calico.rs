@@ -26,6 +26,7 @@ impl Component for Calico {
                 "namespace": names::SYSTEM_NAMESPACE,
                 "image": input.release.image_of("calico"),
                 "local_port": ports::LOCAL_PROXY,
+                "health_port": ports::FELIX_HEALTH,
                 "asn": network.asn,
                 "pods": network.pods,
                 "reflector_label": names::REFLECTOR_LABEL,

@@ -30,6 +30,10 @@ pub fn bad_setting(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     };
     let touched: Vec<String> = cluster.nodes().filter_map(of_nodes).collect();
     assert!(touched.is_empty(), "left with the bad setting: {touched:?}");
+    // Pods of a node that was away count as not ready until its kubelet has told of them: that is waited for, and all of it.
+    let waited = labs.apply(&cluster.inventory).expect(0);
+    let changes_nothing = ["nothing to do", "\n0 hosts changed"].iter().any(|words| waited.text().contains(words));
+    assert!(changes_nothing, "{}", waited.text());
     labs.apply(&cluster.inventory).expect_in_sync();
     expect_version(cluster, NEW);
     load.end(notes).expect_flawless();
