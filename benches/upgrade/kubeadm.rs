@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::balancer::Balancer;
 use crate::cluster::Cluster;
 use crate::labs::Labs;
-use crate::node::{inside, until};
+use crate::node::inside;
 use crate::operator::{self, Ended};
-use crate::probe::is_ready;
 use crate::report::Measured;
 use crate::suite::{Notes, Suite};
 use crate::upgrade::load::Load;
@@ -22,8 +21,6 @@ pub fn measure(suite: &mut Suite, labs: &Labs) -> Option<Measured> {
         return None;
     };
     let measured = suite.scenario("kubeadm, the upgrade", |notes| {
-        let before = |name: &String| if serves(labs, &cluster, name) { Ok(()) } else { Err(name.clone()) };
-        until("each API server from outside", Duration::from_secs(60), || cluster.masters.iter().try_for_each(before));
         let load = Load::start(labs, &cluster);
         let begun = Instant::now();
         let masters = step(labs, "control-planes", notes);
@@ -54,13 +51,6 @@ fn install(labs: &Labs, notes: &mut Notes) -> (Cluster, Balancer) {
         fs_err::copy(from, home.join(to)).expect("m1 has it");
     }
     (cluster, balancer)
-}
-
-/// Its API server is ready for whoever asks from outside.
-fn serves(labs: &Labs, cluster: &Cluster, master: &str) -> bool {
-    let authority = labs.folder().join("clusters").join(NAME).join("pki/ca.crt");
-    let server = format!("{}:6443", cluster.address(master));
-    is_ready(&server, authority.to_str().expect("a plain path"))
 }
 
 /// What the script's parts share.
