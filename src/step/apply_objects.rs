@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LogSource, Machine, wait};
+use super::{LogSource, Machine, service_address, wait};
 use crate::cluster::Api;
 use crate::event::Outcome;
 use crate::facts::ObjectKey;
@@ -74,7 +74,12 @@ async fn apply(machine: &Machine<'_>, api: &dyn Api, object: &Value) -> anyhow::
         })
         .await??
     } else {
-        api.apply(object).await.with_context(|| format!("applying {key}"))?
+        match api.apply(object).await {
+            Err(_) if key.kind == "Service" && service_address::free_left_over(api, object).await? => {
+                api.apply(object).await?
+            }
+            answer => answer?,
+        }
     };
     let uid = now.pointer("/metadata/uid").ok_or_else(|| anyhow!("{key}: the API server's answer has no uid"))?;
     anyhow::ensure!(!uid.is_null(), "{key}: the API server did not keep it");

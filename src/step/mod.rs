@@ -31,6 +31,7 @@ mod restore_etcd;
 mod roll_control_plane;
 mod roll_node;
 mod run_probe_pod;
+mod service_address;
 mod set_swap;
 mod snapshot_etcd;
 mod soak_node;

@@ -3,7 +3,9 @@
 use std::future::Future;
 
 use barque::engine::Report;
+use barque::facts::ObjectKey;
 use barque::plan::explain;
+use serde_json::json;
 
 use super::fakes::world::World;
 use super::operator::{Office, Tap, pipes};
@@ -72,4 +74,33 @@ fn an_interrupted_run_ends_what_it_began_and_gives_up_waits() {
     assert!(report.failures.is_empty(), "{report:#?}");
     let plan = live(office.planned(&world));
     assert!(plan.is_empty(), "{}", explain(&plan, true));
+}
+
+/// An operator was killed while an API server made the Service of DNS: the address is reserved, the Service is not there.
+#[test]
+fn an_address_that_a_cut_off_run_left_reserved_is_freed_and_one_of_another_service_is_not() {
+    let office = Office::new(0);
+    let (world, _folder) = office.world();
+    assert!(finish(&office, &world).failures.is_empty());
+    let leave = |owner: &str| {
+        world.look(|state| {
+            let all = state.objects.of_kind("Service");
+            let dns = all.iter().find(|one| one["metadata"]["name"] == "kube-dns").expect("there is a Service of DNS");
+            let mut left = json!({"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress"});
+            left["metadata"]["name"] = dns["spec"]["clusterIP"].clone();
+            left["spec"]["parentRef"] = json!({"resource": "services", "namespace": "kube-system", "name": owner});
+            state.objects.delete(&ObjectKey::of(dns));
+            state.objects.put(left);
+        });
+    };
+    leave("kube-dns");
+    let report = finish(&office, &world);
+    assert!(report.failures.is_empty(), "{report:#?}");
+    world.look(|state| assert_eq!((state.objects.count("IPAddress"), state.objects.count("Service")), (0, 1)));
+
+    leave("other");
+    let report = finish(&office, &world);
+    let [failure] = report.failures.as_slice() else { panic!("{report:#?}") };
+    assert!(failure.error.contains("belongs to services kube-system/other"), "{}", failure.error);
+    world.look(|state| assert_eq!(state.objects.count("IPAddress"), 1));
 }

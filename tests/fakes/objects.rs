@@ -46,6 +46,10 @@ impl Objects {
                 bail!("404 page not found: {group} has no {}", key.kind);
             }
         }
+        let reserved = object["spec"]["clusterIP"].as_str().filter(|_| key.kind == "Service").map(reservation);
+        if !self.kept.contains_key(&key) && reserved.is_some_and(|reserved| self.kept.contains_key(&reserved)) {
+            bail!("422: {key} is invalid: spec.clusterIPs: provided IP is already allocated");
+        }
         let mut next = self.kept.get(&key).cloned().unwrap_or_else(|| json!({}));
         give_up(&mut next, self.applied.get(&key).unwrap_or(&Value::Null), object);
         merge(&mut next, object);
@@ -108,6 +112,11 @@ impl Objects {
         self.kept.insert(key, object.clone());
         object
     }
+}
+
+/// Where a Service's address is reserved. None is made here: only one that a test has put there stands in the way.
+pub fn reservation(address: &str) -> ObjectKey {
+    ObjectKey::of(&json!({"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": {"name": address}}))
 }
 
 fn give_up(live: &mut Value, last: &Value, next: &Value) {

@@ -15,6 +15,7 @@ mod again;
 mod bad_hosts;
 mod bad_inventory;
 mod cluster;
+mod cut_off;
 mod doctor;
 mod failover;
 mod image;
@@ -106,6 +107,7 @@ fn two_workers(suite: &mut Suite, labs: &Labs) {
     };
     suite.scenario("BGP by reflectors", |notes| network::has_no_mesh(&cluster, notes));
     suite.scenario("pods across nodes", |notes| network::carries_pods(&cluster, notes));
+    suite.scenario("a Service cut off", |notes| cut_off::service_is_made_again(labs, &cluster, notes));
     suite.diagnose(&cluster);
     labs.down(&cluster.name);
 }
