@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::serving::{Gaps, Serving};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, is_ready, name};
 use crate::labs::Labs;
 use crate::node::{exec, until};
 use crate::probe::{Recording, Seen, now};
@@ -98,7 +98,7 @@ fn expose(cluster: &Cluster) -> String {
     let of_system = || image(&["get", "daemonset", "-n", "kube-system", "kube-proxy"]);
     let image = if there.is_empty() { of_system() } else { there };
     cluster.kubectl_from("m1", &["apply", "-f", "-"], &SERVICE.replace("IMAGE", &image));
-    until_whole(cluster);
+    until_well(cluster);
     let address = cluster.kubectl(&["get", "service", "bt-exposed", "-o", "jsonpath={.spec.clusterIP}"]);
     // kube-proxy writes a new service's rules a moment after its pods are there.
     let ask =
@@ -116,6 +116,21 @@ pub fn until_whole(cluster: &Cluster) {
         let answer = ["rollout", "status", "deployment/bt-exposed", "--timeout=15s"];
         let answer = cluster.kubectl_on("m1", "/etc/kubernetes/admin.conf", &answer, "");
         if answer.good { Ok(()) } else { Err(answer.stderr) }
+    });
+}
+
+/// Waits for every pod of the cluster and for every budget to allow an eviction, as the forecast wants it. A node that comes
+/// back calls itself Ready before it knows how its pods are.
+pub fn until_well(cluster: &Cluster) {
+    let items = |kind: &str| {
+        let list = cluster.get_from(&cluster.masters[0], &[kind, "--all-namespaces"]);
+        list["items"].as_array().cloned().unwrap_or_default()
+    };
+    until("all pods and budgets", Duration::from_secs(180), || {
+        let pods = items("pods").into_iter().filter(|pod| !is_ready(pod));
+        let budgets = items("poddisruptionbudgets").into_iter().filter(|one| one["status"]["disruptionsAllowed"] == 0);
+        let missing: Vec<String> = pods.chain(budgets).map(|one| name(&one).to_string()).collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing.join(", ")) }
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::faults::{BACK, LIMIT, bring, cordoned, end_of, manifests, set_out, signal};
-use super::load::{Load, until_whole};
+use super::load::{Load, until_well};
 use super::{NEW, OLD, ask_for, catch, is_of, manifest, quorum, ready, release, start, versions};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -119,7 +119,7 @@ pub fn worker_without_power(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     quorum(cluster, "m1", 3);
     labs.start(cluster, "w2");
     until("the nodes are Ready", BACK, || ready(cluster, "m1"));
-    until_whole(cluster);
+    until_well(cluster);
     bring(labs, cluster, NEW, notes);
     let outcome = load.end(notes);
     assert_eq!(outcome.api_failures(), 0, "the API failed");
