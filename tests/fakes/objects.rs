@@ -115,7 +115,7 @@ impl Objects {
 }
 
 /// Where a Service's address is reserved. None is made here: only one that a test has put there stands in the way.
-pub fn reservation(address: &str) -> ObjectKey {
+fn reservation(address: &str) -> ObjectKey {
     ObjectKey::of(&json!({"apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": {"name": address}}))
 }
 

@@ -110,15 +110,6 @@ fn expose(cluster: &Cluster) -> String {
     format!("{address}:80")
 }
 
-/// Waits for all pods of the service: with fewer the forecast sees that its budget allows no eviction.
-pub fn until_whole(cluster: &Cluster) {
-    until("the service's pods", Duration::from_secs(120), || {
-        let answer = ["rollout", "status", "deployment/bt-exposed", "--timeout=15s"];
-        let answer = cluster.kubectl_on("m1", "/etc/kubernetes/admin.conf", &answer, "");
-        if answer.good { Ok(()) } else { Err(answer.stderr) }
-    });
-}
-
 /// Waits for every pod of the cluster and for every budget to allow an eviction, as the forecast wants it. A node that comes
 /// back calls itself Ready before it knows how its pods are.
 pub fn until_well(cluster: &Cluster) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::faults::{LIMIT, bring, cordoned, end_of, manifests};
-use super::load::{Load, until_whole};
+use super::load::{Load, until_well};
 use super::{NEW, OLD, ask_for, catch, expect_version, upgrade};
 use crate::cluster::Cluster;
 use crate::labs::Labs;
@@ -78,7 +78,7 @@ pub fn stubborn_budget(labs: &Labs, cluster: &Cluster, notes: &mut Notes) {
     let missing: Vec<&str> = named.into_iter().filter(|part| !ended.stderr.contains(part)).collect();
     assert!(missing.is_empty(), "{missing:?}: {}", ended.text());
     assert_eq!(cordoned(cluster), "", "nodes are still cordoned");
-    until_whole(cluster);
+    until_well(cluster);
     bring(labs, cluster, OLD, notes);
     load.end(notes).expect_flawless();
 }
