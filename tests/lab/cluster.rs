@@ -72,6 +72,13 @@ impl Cluster {
         serde_json::from_str(&text).expect("kubectl writes JSON")
     }
 
+    /// The objects in such an answer about many.
+    #[track_caller]
+    pub fn list_from(&self, master: &str, arguments: &[&str]) -> Vec<Value> {
+        let list = self.get_from(master, arguments);
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
     /// etcdctl on a master.
     pub fn etcdctl(&self, master: &str, arguments: &[&str]) -> Answer {
         let (program, authority) = (format!("{PROGRAMS}/etcdctl"), format!("--cacert={PKI}/etcd/ca.crt"));
@@ -83,15 +90,13 @@ impl Cluster {
 
     /// Names of the nodes that call themselves Ready, as that master's API server has it.
     pub fn ready_from(&self, master: &str) -> Vec<String> {
-        let nodes = self.get_from(master, &["nodes"]);
-        let nodes = nodes["items"].as_array().into_iter().flatten();
-        nodes.filter(|node| is_ready(node)).map(|node| name(node).to_string()).collect()
+        let nodes = self.list_from(master, &["nodes"]);
+        nodes.iter().filter(|node| is_ready(node)).map(|node| name(node).to_string()).collect()
     }
 
     /// The pods of the system, as JSON.
     pub fn system_pods(&self) -> Vec<Value> {
-        let pods = self.get_from(&self.masters[0], &["pods", "--namespace=kube-system"]);
-        pods["items"].as_array().cloned().unwrap_or_default()
+        self.list_from(&self.masters[0], &["pods", "--namespace=kube-system"])
     }
 
     /// What a person would look at first when something is wrong.

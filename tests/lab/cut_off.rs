@@ -50,6 +50,5 @@ pub fn service_is_made_again(labs: &Labs, cluster: &Cluster, notes: &mut Notes) 
 }
 
 fn reserved(cluster: &Cluster) -> Vec<Value> {
-    let list = cluster.get_from(&cluster.masters[0], &["ipaddresses.networking.k8s.io"]);
-    list["items"].as_array().cloned().unwrap_or_default()
+    cluster.list_from(&cluster.masters[0], &["ipaddresses.networking.k8s.io"])
 }

@@ -136,8 +136,7 @@ fn is_back(cluster: &Cluster, witness: &str, node: &str, since: u64) -> Result<u
 
 fn pods_are_ready(cluster: &Cluster, witness: &str, node: &str) -> Result<u64, String> {
     let field = format!("--field-selector=spec.nodeName={node}");
-    let pods = cluster.get_from(witness, &["pods", "--all-namespaces", &field]);
-    let unready: Vec<&str> =
-        pods["items"].as_array().into_iter().flatten().filter(|pod| !is_ready(pod)).map(name).collect();
+    let pods = cluster.list_from(witness, &["pods", "--all-namespaces", &field]);
+    let unready: Vec<&str> = pods.iter().filter(|pod| !is_ready(pod)).map(name).collect();
     if unready.is_empty() { Ok(now()) } else { Err(format!("not ready: {}", unready.join(", "))) }
 }

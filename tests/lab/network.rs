@@ -106,8 +106,7 @@ fn routes(cluster: &Cluster, notes: &mut Notes) {
     let addresses: BTreeMap<&str, String> =
         cluster.nodes().map(|node| (node.as_str(), cluster.address(node))).collect();
     let count = until("routes to every block", Duration::from_secs(20), || {
-        let blocks = cluster.get_from("m1", &["blockaffinities.crd.projectcalico.org"]);
-        let blocks = blocks["items"].as_array().cloned().unwrap_or_default();
+        let blocks = cluster.list_from("m1", &["blockaffinities.crd.projectcalico.org"]);
         let mut count = 0;
         for node in cluster.nodes() {
             let routes = shell(&cluster.container(node), "ip -4 route show proto bird");

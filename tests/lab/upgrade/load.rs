@@ -113,10 +113,7 @@ fn expose(cluster: &Cluster) -> String {
 /// Waits for every pod of the cluster and for every budget to allow an eviction, as the forecast wants it. A node that comes
 /// back calls itself Ready before it knows how its pods are.
 pub fn until_well(cluster: &Cluster) {
-    let items = |kind: &str| {
-        let list = cluster.get_from(&cluster.masters[0], &[kind, "--all-namespaces"]);
-        list["items"].as_array().cloned().unwrap_or_default()
-    };
+    let items = |kind: &str| cluster.list_from(&cluster.masters[0], &[kind, "--all-namespaces"]);
     until("all pods and budgets", Duration::from_secs(180), || {
         let pods = items("pods").into_iter().filter(|pod| !is_ready(pod));
         let budgets = items("poddisruptionbudgets").into_iter().filter(|one| one["status"]["disruptionsAllowed"] == 0);

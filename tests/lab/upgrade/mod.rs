@@ -71,9 +71,8 @@ pub fn upgrade(labs: &Labs, cluster: &Cluster, words: &[&str]) -> Ended {
 
 /// What each node runs: kubelet's version, and on masters the API server's, as they say themselves.
 fn versions(cluster: &Cluster, witness: &str) -> BTreeMap<String, String> {
-    let nodes = cluster.get_from(witness, &["nodes"]);
+    let nodes = cluster.list_from(witness, &["nodes"]);
     let kubelet = |node: &Value| node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default().to_string();
-    let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
     let mut found: BTreeMap<String, String> =
         nodes.iter().map(|node| (format!("{}'s kubelet", name(node)), kubelet(node))).collect();
     for master in &cluster.masters {
